@@ -1,0 +1,84 @@
+"""Read and write dataset shards: zstd parquet, sorted by id, written under a temporary name and renamed.
+
+Identical rows give identical bytes: the schema is fixed, rows are sorted, and no time or path gets in.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from selfalign.data.errors import InputError
+from selfalign.data.tables import DROPPED, REASONS, SCHEMAS
+
+ROW_GROUP = 16_384
+
+
+def to_table(rows: Iterable[dict], dataset: str) -> pa.Table:
+    """Rows as a table with the dataset's schema. A missing column is a KeyError, an extra one is refused."""
+    return _to_table(list(rows), SCHEMAS[dataset])
+
+
+def to_dropped(rows: Iterable[dict]) -> pa.Table:
+    """Dropped rows (id, parent_id, step, reason, detail) as a table; the reason must be documented for its step."""
+    rows = list(rows)
+    for row in rows:
+        if row["reason"] not in REASONS[row["step"]]:
+            raise ValueError(f"undocumented reason {row['reason']!r} in step {row['step']!r}: add it to data/tables.py")
+    return _to_table(rows, DROPPED)
+
+
+def _to_table(rows: list[dict], schema: pa.Schema) -> pa.Table:
+    names = set(schema.names)
+    for row in rows:
+        if extra := set(row) - names:
+            raise ValueError(f"columns that the schema does not have: {sorted(extra)}")
+    columns = {name: [row[name] for row in rows] for name in schema.names}
+    return pa.table(columns, schema=schema)
+
+
+def write_table(table: pa.Table, path: str | os.PathLike, schema: pa.Schema, sort_by: Sequence[str] = ("id",)) -> None:
+    """Write `table` (cast to `schema`, sorted by `sort_by`) to `path`, whole or not at all."""
+    table = table.select(schema.names).cast(schema).replace_schema_metadata(None)
+    table = table.take(pc.sort_indices(table, [(name, "ascending") for name in sort_by]))
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        pq.write_table(table, temporary, compression="zstd", row_group_size=ROW_GROUP)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_shard(table: pa.Table, path: str | os.PathLike, dataset: str) -> None:
+    """Write one shard of `dataset`, with the dataset's schema, sorted by id."""
+    write_table(table, path, SCHEMAS[dataset])
+
+
+def write_dropped(table: pa.Table, path: str | os.PathLike) -> None:
+    """Write the dropped rows of one shard, sorted by (id, step, reason, detail)."""
+    write_table(table, path, DROPPED, sort_by=("id", "step", "reason", "detail"))
+
+
+def read_shard(path: str | os.PathLike, columns: list[str] | None = None) -> pa.Table:
+    """One parquet file as a table. A missing, truncated or foreign file is an InputError that names it."""
+    if not Path(path).exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        return pq.read_table(path, columns=columns, partitioning=None)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: not a readable parquet file ({str(error).splitlines()[0]}); delete it and run again") from error
+
+
+def read_shards(paths: Iterable[str | os.PathLike], columns: list[str] | None = None) -> pa.Table:
+    """Several shards of one dataset as one table, in the order given."""
+    return pa.concat_tables([read_shard(path, columns) for path in paths])
+
+
+def concat_dropped(tables: Iterable[pa.Table]) -> pa.Table:
+    """Several tables of dropped rows as one."""
+    return pa.concat_tables([DROPPED.empty_table(), *tables])
