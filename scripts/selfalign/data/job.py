@@ -1,0 +1,141 @@
+"""What every job does around its work: its log, its progress lines, its errors and its facts."""
+
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from selfalign.data.errors import SelfalignError
+
+# Where the user looks, while standard error goes to the job's log; None outside a job.
+_terminal: TextIO | None = None
+
+
+def say(line: str) -> None:
+    """One line for the user: on the terminal, and in the log of a running job."""
+    for stream in (sys.stderr, _terminal):
+        if stream is not None:
+            print(line, file=stream, flush=True)
+
+
+class Progress:
+    """Says every `every` seconds, and at the end, how far a job is. `total` is None where nobody knows it.
+
+    >>> progress = Progress("judge 0", total=200)
+    >>> progress.advance(20, tokens=4100)
+    judge 0: 20/200, tokens 4,100, 12 s, 108 s left
+    """
+
+    def __init__(self, label: str, total: int | None = None, every: float = 5.0):
+        self.label = label
+        self.total = total
+        self.done = 0
+        self._every = every
+        self._facts: dict[str, float] = {}
+        self._start = self._said = time.monotonic()
+
+    def advance(self, n: int = 1, **facts: float) -> None:
+        """`n` more are done; `facts` are numbers that add up over the job (tokens, hits, ...)."""
+        self.done += n
+        for name, value in facts.items():
+            self._facts[name] = self._facts.get(name, 0) + value
+        now = time.monotonic()
+        if now - self._said >= self._every or (n and self.done == self.total):
+            self._said = now
+            say(self.line(now - self._start))
+
+    def line(self, seconds: float) -> str:
+        """The progress line after `seconds` of work."""
+        count = f"{self.done:,}" if self.total is None else f"{self.done:,}/{self.total:,}"
+        parts = [count, *(f"{name} {value:,.0f}" for name, value in self._facts.items()), f"{seconds:.0f} s"]
+        if self.total and 0 < self.done < self.total:
+            parts.append(f"{seconds / self.done * (self.total - self.done):.0f} s left")
+        return f"{self.label}: {', '.join(parts)}"
+
+
+def run_script(main: Callable[[Any], dict[str, Any] | None], smk: Any) -> None:
+    """Run a rule's `main(smk)` as a job.
+
+    Standard output and error go to the job's log, `say` and `Progress` to the terminal too. The facts that `main`
+    returns (rows_in, asked, kept, dropped, tokens, ...) are written to `smk.output.stats`, if the rule has it, with rule, shard,
+    wall and CPU seconds and peak memory. An error is one line for the user that names the log, and exit code 1.
+    """
+    start = time.monotonic()
+    shard = getattr(smk.wildcards, "s", None)
+    name = smk.rule + "".join(f" {value}" for value in smk.wildcards)
+    with _redirected(smk.log[0] if smk.log else None):
+        try:
+            facts = main(smk) or {}
+        except SelfalignError as error:
+            say(f"{name}: {error}")
+            raise SystemExit(1) from None
+        except MemoryError:
+            traceback.print_exc()
+            say(f"{name}: out of memory; more shards or a smaller batch_size make jobs smaller")
+            raise SystemExit(1) from None
+        except Exception as error:
+            traceback.print_exc()
+            log = f"; the whole story is in {smk.log[0]}" if smk.log else ""
+            say(f"{name}: unexpected {type(error).__name__}: {_first_line(error)}{log}")
+            raise SystemExit(1) from None
+    if stats := getattr(smk.output, "stats", None):
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        cost = {
+            "rule": smk.rule,
+            "shard": shard,
+            "seconds": round(time.monotonic() - start, 3),
+            "cpu_seconds": round(sum(usage.ru_utime + usage.ru_stime for usage in used), 3),
+            "peak_memory_mb": round(max(usage.ru_maxrss for usage in used) / (1 << 20 if sys.platform == "darwin" else 1 << 10)),
+        }
+        write_json({**cost, **facts}, stats)
+
+
+def write_json(value: Any, path: str | os.PathLike) -> None:
+    """Write `value` as indented JSON to `path`, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+
+
+@contextmanager
+def _redirected(log: str | None) -> Iterator[None]:
+    """Send this process's standard output and error (those of libraries in C and of child processes too) to `log`."""
+    global _terminal
+    if log is None:
+        yield
+        return
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    terminal = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)
+    _terminal = terminal
+    try:
+        yield
+    finally:
+        _terminal = None
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, descriptor in enumerate(saved, 1):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        terminal.close()
