@@ -19,3 +19,7 @@ class EngineError(SelfalignError):
 
 class SandboxError(SelfalignError):
     """This machine cannot isolate programs in the way that the config asks for."""
+
+
+class TrainingError(SelfalignError):
+    """A training that cannot begin or go on."""

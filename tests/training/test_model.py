@@ -1,0 +1,44 @@
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from selfalign.data.errors import InputError
+from selfalign.training.model import dropout_places, load_model, load_tokenizer, set_dropout, weights_digest
+
+
+def test_every_dropout_is_forced(cfg):
+    shipped = AutoModelForCausalLM.from_pretrained(cfg["model"]["path"])
+    assert len(dropout_places(shipped, other_than=0.0)) > 3
+    model = load_model(cfg["model"], "float32", 0.0, "cpu")
+    assert model.training
+    assert dropout_places(model, other_than=0.0) == []
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(model(ids).logits, model(ids).logits, rtol=0, atol=0)
+        set_dropout(model, 0.5)
+        assert not torch.equal(model(ids).logits, model(ids).logits)
+
+
+def test_a_folder_without_tokenizer_or_weights_is_one_line(cfg, tmp_path):
+    empty = {**cfg["model"], "path": str(tmp_path)}
+    with pytest.raises(InputError, match="tokenizer") as error:
+        load_tokenizer(empty)
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match="model.path") as error:
+        load_model(empty, "float32", 0.0, "cpu")
+    assert "\n" not in str(error.value)
+
+
+def test_digest_follows_the_content_not_the_place(cfg, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(cfg["model"]["path"], copy)
+    moved = {**cfg["model"], "path": str(copy)}
+    assert weights_digest(moved) == weights_digest(cfg["model"])
+    with (copy / "model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        last = file.read(1)[0]
+        file.seek(-1, 2)
+        file.write(bytes([last ^ 1]))
+    assert weights_digest(moved) != weights_digest(cfg["model"])
