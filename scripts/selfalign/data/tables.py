@@ -17,15 +17,17 @@ _FUNCTION = [
     ("line", pa.int32()),  # of the `def`, from 1
     ("licence", _text),  # SPDX identifier
     ("source", _text),  # name of the source in the config
+    # In `extracted` what its file offers for the names it mentions, from `functions` on what had to be added to it.
+    ("imports", pa.list_(_text)),
 ]
 
 SCHEMAS: dict[str, pa.Schema] = {
     # Every top-level function with a docstring, exact copies removed.
     "extracted": pa.schema(_FUNCTION),
-    # Those that pass near-dedup, the static filters, decontamination and the type-check. `imports` is what had to be added.
-    "functions": pa.schema([*_FUNCTION, ("imports", pa.list_(_text))]),
+    # Those that pass near-dedup, the static filters, decontamination and the type-check.
+    "functions": pa.schema(_FUNCTION),
     # Those that the model judges good seeds. `score` is log P(yes) - log P(no), null if the engine has no log-probabilities.
-    "seeds": pa.schema([*_FUNCTION, ("imports", pa.list_(_text)), ("judge", _text), ("score", pa.float64())]),
+    "seeds": pa.schema([*_FUNCTION, ("judge", _text), ("score", pa.float64())]),
     "concepts": pa.schema(
         [
             ("id", _text),  # row_id("extract_concepts", seed_id, draw)
@@ -146,7 +148,8 @@ REASONS: dict[str, dict[str, str]] = {
         "syntax_error": "the function's source does not parse as Python 3",
         "no_docstring": "the function has no triple-double-quoted docstring",
         "licence": "the source's licence is not on the allow-list",
-        "duplicate": "an exact copy of another function; detail names path and line",
+        "over_limit": "beyond the source's limit, in order of id",
+        "duplicate": "an exact copy of another function; detail names the source, path and line of both",
     },
     "filter_functions": {
         "near_duplicate": "a near-duplicate; detail names the row that stands for it",

@@ -1,0 +1,112 @@
+"""Source files from tables: parquet files, JSONL files, Hugging Face datasets. A row is a source file."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from selfalign.data.errors import InputError
+from selfalign.sources.licences import joined_licence
+from selfalign.sources.source_file import SourceFile, as_text
+
+_BATCH = 1024  # rows of a parquet file in memory at a time
+
+
+def _row(source: dict, row: dict, place: str) -> SourceFile:
+    """A row as a source file; `place` (file and row number) is its path where the table has no path column."""
+    columns = source["columns"]
+    licence = joined_licence(row.get(columns["licence"]), source["licence"])
+    path = row.get(columns["path"])
+    path = path if isinstance(path, str) and path else place
+    text = row.get(columns["content"])
+    if not isinstance(text, str):
+        return SourceFile(source["name"], path, licence, error="unreadable_file", detail=f"{place}: no text in column {columns['content']!r}")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:  # JSON can spell lone surrogates
+        return SourceFile(source["name"], path, licence, error="not_utf8", detail=str(error))
+    return SourceFile(source["name"], path, licence, text=as_text(text))
+
+
+def _files(source: dict, suffixes: tuple[str, ...]) -> list[tuple[str, Path]]:
+    """The source's file, or the files in its folder (and below) that end in one of `suffixes`: relative name and path, sorted."""
+    root = Path(source["path"])
+    if root.is_dir():
+        found = sorted(path for path in root.rglob("*") if path.is_file() and path.name.endswith(suffixes))
+        if not found:
+            raise InputError(f"source {source['name']!r}: no {' or '.join(suffixes)} file in folder {root}")
+        return [(path.relative_to(root).as_posix(), path) for path in found]
+    return [(root.name, root)]
+
+
+def read_parquet(source: dict) -> Iterator[SourceFile]:
+    """Rows of a parquet file, or of all parquet files in a folder."""
+    content = source["columns"]["content"]
+    for name, path in _files(source, (".parquet",)):
+        try:
+            with pq.ParquetFile(path) as file:
+                present = file.schema_arrow.names
+                if content not in present:
+                    raise InputError(f"source {source['name']!r}: {path} has no column {content!r}, only {', '.join(present)}; set columns.content")
+                wanted = [column for column in dict.fromkeys(source["columns"].values()) if column in present]
+                number = 0
+                for batch in file.iter_batches(batch_size=_BATCH, columns=wanted):
+                    for row in batch.to_pylist():
+                        yield _row(source, row, f"{name}#{number}")
+                        number += 1
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise InputError(f"source {source['name']!r}: {path} is not a readable parquet file ({str(error).splitlines()[0]})") from error
+
+
+def read_jsonl(source: dict) -> Iterator[SourceFile]:
+    """Lines of a JSONL file (also gzipped), or of all .jsonl and .jsonl.gz files in a folder. A line that is no JSON object is a bad file."""
+    content = source["columns"]["content"]
+    for name, path in _files(source, (".jsonl", ".jsonl.gz")):
+        seen = False
+        try:
+            with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as lines:
+                for number, line in enumerate(lines):
+                    if not line.strip():
+                        continue
+                    place = f"{name}#{number}"
+                    try:
+                        row = json.loads(line)
+                        if not isinstance(row, dict):
+                            raise ValueError("not an object")
+                    except UnicodeDecodeError as error:
+                        yield SourceFile(source["name"], place, source["licence"], error="not_utf8", detail=str(error))
+                        continue
+                    except (ValueError, RecursionError) as error:
+                        yield SourceFile(source["name"], place, source["licence"], error="unreadable_file", detail=f"not a JSON object: {error}")
+                        continue
+                    seen = seen or content in row
+                    if not seen:
+                        raise InputError(f"source {source['name']!r}: {place} has no key {content!r}, only {', '.join(row)}; set columns.content")
+                    yield _row(source, row, place)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InputError(f"source {source['name']!r}: {path} is not readable ({error})") from error
+
+
+def read_huggingface(source: dict) -> Iterator[SourceFile]:
+    """Rows of a dataset on the hub (or of a local folder that `datasets` can load), streamed. The token comes from the environment (HF_TOKEN)."""
+    from datasets import load_dataset  # slow to import, and only this kind of source needs it
+
+    content = source["columns"]["content"]
+    name = f"{source['path']}/{source['data_dir']}".rstrip("/")
+    try:
+        rows = iter(load_dataset(source["path"], data_dir=source["data_dir"] or None, split=source["split"], streaming=True))
+        number = 0
+        while (row := next(rows, None)) is not None:
+            if number == 0 and content not in row:
+                raise InputError(f"source {source['name']!r}: dataset {name} has no column {content!r}, only {', '.join(row)}; set columns.content")
+            yield _row(source, row, f"{source['split']}#{number}")
+            number += 1
+    except InputError:
+        raise
+    except Exception as error:  # whatever the library and the network under it raise, the user needs the name and the cause
+        cause = str(error).strip().partition("\n")[0]
+        raise InputError(f"source {source['name']!r}: Hugging Face dataset {name} cannot be read ({type(error).__name__}: {cause})") from error
