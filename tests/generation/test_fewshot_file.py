@@ -31,7 +31,7 @@ each_example = pytest.mark.parametrize("example", FEWSHOT.examples, ids=range(1,
 each_response = pytest.mark.parametrize("example", FEWSHOT.serving("responses"))
 
 
-def run(program: str, folder: Path) -> subprocess.CompletedProcess:
+def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a program from a file, apart from this process and its packages, in an empty folder."""
     path = folder / "program.py"
     path.write_text(program, encoding="utf-8")
