@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -113,29 +113,28 @@ def _first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def _redirected(log: str | None) -> Iterator[None]:
-    """Send this process's standard output and error (those of libraries in C and of child processes too) to `log`."""
+def _redirected(path: str | None) -> Iterator[None]:
+    """Send standard output and error, those of C libraries and child processes too, to the file `path`."""
     global _terminal
-    if log is None:
+    if path is None:
         yield
         return
-    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]
-    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-    terminal = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
-    os.dup2(target, 1)
-    os.dup2(target, 2)
-    os.close(target)
-    _terminal = terminal
-    try:
-        yield
-    finally:
-        _terminal = None
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for number, descriptor in enumerate(saved, 1):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-        terminal.close()
+    with (
+        open(path, "w", encoding="utf-8", errors="backslashreplace", buffering=1) as log,
+        os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace") as _terminal,
+        redirect_stdout(log),
+        redirect_stderr(log),
+    ):
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            _terminal = None
+            for number, descriptor in enumerate(saved, 1):
+                os.dup2(descriptor, number)
+                os.close(descriptor)

@@ -1,0 +1,77 @@
+"""Fingerprints of the modules that a script imports: a rule reruns when the code behind it changes, and only then.
+
+The hash is of the syntax tree without docstrings: comments, docstrings, formatting, touch and checkout do not change it.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+LIBRARY = Path(__file__).resolve().parents[1]
+PACKAGE = LIBRARY.name
+_LENGTH = 12
+
+
+def source_hashes(script: Path) -> dict[str, str]:
+    """Name to hash, sorted by name, of `script` and of every module of this library that it imports, at any depth.
+
+    Imports inside functions count too. Packages' empty __init__ files are left out.
+    """
+    modules: set[str] = set()
+    waiting = set(_imported(_tree(script), package=""))
+    while waiting:
+        module = waiting.pop()
+        modules.add(module)
+        tree = _tree(_file(module))
+        waiting |= set(_imported(tree, _package(module))) - modules
+    hashes = {module: _hash(_tree(_file(module))) for module in sorted(modules) if _tree(_file(module)).body}
+    return {script.name: _hash(_tree(script)), **hashes}
+
+
+def _file(module: str) -> Path | None:
+    """The file of a module of the library, None if there is no such module."""
+    base = LIBRARY.parent.joinpath(*module.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _package(module: str) -> str:
+    return module if _file(module).name == "__init__.py" else module.rpartition(".")[0]
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    """The syntax tree of a file, without docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return tree
+
+
+@cache
+def _hash(tree: ast.Module) -> str:
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:_LENGTH]
+
+
+def _imported(tree: ast.Module, package: str) -> Iterator[str]:
+    """Modules of the library that the tree imports; importing a.b.c imports a and a.b too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")
+                base = ".".join([*parents[: len(parents) - node.level + 1], *filter(None, [node.module])])
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]  # the name may be a module itself
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == PACKAGE:
+                yield from (module for i in range(1, len(parts) + 1) if _file(module := ".".join(parts[:i])))
