@@ -165,11 +165,12 @@ def imported_modules(tree: ast.AST, imports: Iterable[str]) -> list[str]:
     return sorted(modules)
 
 
+def site_folders() -> list[str]:
+    """Where this environment's packages are installed: not what happens to be on sys.path, which depends on how a job was started."""
+    return list(dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]))
+
+
 @cache
 def available_modules() -> frozenset[str]:
-    """Top-level modules that a program of this environment can import: the standard library and what is installed in site-packages.
-
-    Not what happens to be on sys.path: that depends on the folder in which a job was started.
-    """
-    site = list(dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]))
-    return frozenset(sys.stdlib_module_names) | {module.name for module in iter_modules(site)}
+    """Top-level modules that a program of this environment can import: the standard library and what is installed."""
+    return frozenset(sys.stdlib_module_names) | {module.name for module in iter_modules(site_folders())}

@@ -1,0 +1,186 @@
+"""Type-check functions, each one alone, with basedpyright in Pyright's standard mode; verdicts are cached by content.
+
+Nothing around the job decides a verdict: a batch is checked in a temporary folder of its own, with a config and an environment that are
+written out here.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import distributions, version
+from pathlib import Path
+
+from selfalign.data.errors import ConfigError
+from selfalign.seeds.imports import available_modules, site_folders
+
+# Files of one call: starting the checker takes about 2 s, a function about 4 ms, and its memory grows with their number.
+BATCH = 200
+_CONFIG = {
+    "include": ["."],
+    "exclude": [],
+    "typeCheckingMode": "standard",
+    "pythonVersion": f"{sys.version_info.major}.{sys.version_info.minor}",
+    "pythonPlatform": "Linux",  # one answer on every machine
+    "enableTypeIgnoreComments": True,
+    "useLibraryCodeForTypes": True,
+}
+
+
+@dataclass(frozen=True)
+class Program:
+    """What is checked: a function with the imports it needs. `modules` are the top-level modules that it imports."""
+
+    id: str
+    content: str
+    imports: tuple[str, ...]
+    modules: tuple[str, ...]
+
+    @property
+    def source(self) -> str:
+        head = "\n".join(self.imports)
+        return f"{head}\n\n\n{self.content}\n" if head else f"{self.content}\n"
+
+
+_EMPTY = Program("empty", "", (), ())
+
+
+def type_check(
+    programs: Sequence[Program], seconds: int, cache_dir: str | None, advance: Callable[..., None] = lambda n, **facts: None
+) -> dict[str, tuple[str, str]]:
+    """Verdict of each program by its id: ("ok", ""), ("type_error", the first error) or ("type_check_failed", what happened to the checker).
+
+    A batch that crashes the checker or takes longer than `seconds` is halved and tried again, down to a single program; but a checker that
+    cannot even check an empty program is a ConfigError. Failures are not cached. `cache_dir` None for no cache.
+    """
+    folder = Path(cache_dir) / "typecheck" if cache_dir else None
+    verdicts: dict[str, tuple[str, str]] = {}
+    waiting = []
+    for program in programs:
+        known = _read_verdict(folder, program)
+        if known is None:
+            waiting.append(program)
+        else:
+            verdicts[program.id] = known
+    advance(len(verdicts), cached=len(verdicts))
+    for start in range(0, len(waiting), BATCH):
+        batch = waiting[start : start + BATCH]
+        for program, verdict in _check(batch, seconds):
+            verdicts[program.id] = verdict
+            if verdict[0] != "type_check_failed":
+                _write_verdict(folder, program, verdict)
+        advance(len(batch))
+    return verdicts
+
+
+def _check(batch: Sequence[Program], seconds: int) -> Iterable[tuple[Program, tuple[str, str]]]:
+    errors, failure = _run_checker(batch, seconds)
+    if errors is not None:
+        for program in batch:
+            error = errors.get(program.id)
+            yield program, ("type_error", error) if error else ("ok", "")
+    elif _run_checker([_EMPTY], seconds)[0] is None:
+        raise ConfigError(f"functions.type_checker: basedpyright does not work here ({failure}); mend it or set the key to none")
+    elif len(batch) == 1:
+        yield batch[0], ("type_check_failed", failure)
+    else:
+        middle = len(batch) // 2
+        yield from _check(batch[:middle], seconds)
+        yield from _check(batch[middle:], seconds)
+
+
+def _run_checker(batch: Sequence[Program], seconds: int) -> tuple[dict[str, str] | None, str]:
+    """(first error of each program that has one, by id; "") or (None, why the checker gave no answer)."""
+    with tempfile.TemporaryDirectory(prefix="typecheck-") as folder:
+        (Path(folder) / "pyrightconfig.json").write_text(json.dumps(_CONFIG), encoding="utf-8")
+        for program in batch:
+            (Path(folder) / f"f{program.id}.py").write_text(program.source, encoding="utf-8")
+        command = [*_checker(), "--project", folder, "--pythonpath", sys.executable, "--outputjson"]
+        try:
+            answer = subprocess.run(
+                command, cwd=folder, env=_environment(folder), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return None, f"over {seconds} s"
+        try:
+            report = json.loads(answer.stdout)
+            diagnostics, checked = report["generalDiagnostics"], report["summary"]["filesAnalyzed"]
+        except (ValueError, KeyError):
+            last = (answer.stderr.strip() or answer.stdout.strip()).splitlines()
+            return None, f"exit code {answer.returncode}: {last[-1][:200] if last else 'no output'}"
+    if checked != len(batch):
+        return None, f"the checker read {checked} of {len(batch)} files"
+    return _first_errors(diagnostics, batch), ""
+
+
+def _first_errors(diagnostics: Iterable[dict], batch: Sequence[Program]) -> dict[str, str]:
+    lines_before = {program.id: len(program.imports) + 2 if program.imports else 0 for program in batch}
+    errors: dict[str, tuple[int, int, str]] = {}
+    for item in diagnostics:
+        if item["severity"] != "error":
+            continue
+        identifier = Path(item["file"]).stem.removeprefix("f")
+        start = item["range"]["start"]
+        line = start["line"] + 1 - lines_before[identifier]
+        message = f"line {line}: {item.get('rule', 'syntax')}: {' '.join(item['message'].split())}"
+        found = (start["line"], start["character"], message)
+        errors[identifier] = min(found, errors.get(identifier, found))
+    return {identifier: message for identifier, (_, _, message) in errors.items()}
+
+
+@cache
+def _checker() -> tuple[str, ...]:
+    try:
+        version("basedpyright")
+    except ImportError:
+        raise ConfigError("functions.type_checker: basedpyright is not installed; install it or set the key to none") from None
+    return (sys.executable, "-m", "basedpyright")
+
+
+def _environment(folder: str) -> dict[str, str]:
+    """Of the job's environment only what it takes to start a program; a home that is empty, so that no settings get in."""
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
+    return {**kept, "HOME": folder, "LANG": "C.UTF-8", "NO_COLOR": "1", "NODE_OPTIONS": "--max-old-space-size=2048"}
+
+
+@cache
+def _packages() -> str:
+    """What is installed, which is what a function with an import from a package is checked against."""
+    return " ".join(sorted({f"{item.name}=={item.version}" for item in distributions(path=site_folders())}))
+
+
+def _key(program: Program) -> str:
+    """A verdict depends on the source, the checker, its config and Python; on installed packages only where one is imported."""
+    third_party = any(module in available_modules() and module not in sys.stdlib_module_names for module in program.modules)
+    versions = [version("basedpyright"), platform.python_version(), _packages() if third_party else ""]
+    parts = [program.source, json.dumps(_CONFIG, sort_keys=True), *versions]
+    return hashlib.sha256("\0".join(parts).encode("utf-8")).hexdigest()
+
+
+def _read_verdict(folder: Path | None, program: Program) -> tuple[str, str] | None:
+    if folder is None:
+        return None
+    key = _key(program)
+    try:
+        verdict, detail = json.loads((folder / key[:2] / f"{key}.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None  # not there, or damaged: checked again and written anew
+    return verdict, detail
+
+
+def _write_verdict(folder: Path | None, program: Program, verdict: tuple[str, str]) -> None:
+    """One file per verdict, renamed into place: safe with many jobs on many machines."""
+    if folder is None:
+        return
+    key = _key(program)
+    place = folder / key[:2]
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=place, suffix=".tmp", delete=False, encoding="utf-8") as file:
+        json.dump(verdict, file)
+    os.replace(file.name, place / f"{key}.json")
