@@ -1,0 +1,67 @@
+# selfalign: from source code to a fine-tuned model. Rules are in rules/, one file per stage, in the order in which data flows;
+# what they do is in scripts/selfalign/. docs/architecture.md has the table of rules and files.
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+# A config given with --configfile stands alone: loading config.yaml beside it would let its keys leak in.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+
+
+rule all:
+    input:
+        f"{RESULTS}/report.html",
+        f"{RESULTS}/summary.json",
+        f"{RESULTS}/NOTICE.txt",
+
+
+rule datasets:
+    input:
+        [shards(dataset) for dataset in SHARDED],
+        f"{RESULTS}/dataset/train.parquet",
+        f"{RESULTS}/NOTICE.txt",
+
+
+rule model:
+    input:
+        f"{RESULTS}/model",
+
+
+rule evaluation:
+    input:
+        evaluations(),
+
+
+rule report:
+    input:
+        f"{RESULTS}/report.html",
+
+
+rule ablation:
+    input:
+        f"{RESULTS}/ablation.json",
+
+
+localrules:
+    all,
+    datasets,
+    model,
+    evaluation,
+    report,
+    ablation,
+
+
+include: "rules/sources.smk"
+include: "rules/seeds.smk"
+include: "rules/generation.smk"
+include: "rules/execution.smk"
+include: "rules/selection.smk"
+include: "rules/training.smk"
+include: "rules/evaluation.smk"
+include: "rules/report.smk"

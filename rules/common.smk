@@ -1,0 +1,118 @@
+# The checked config, and what rules say about files and params. No step's logic is here.
+
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from selfalign.data.config import HUB, is_local_model, load_config, pick
+from selfalign.data.errors import ConfigError
+from selfalign.data.source_hash import source_hashes
+
+try:
+    CONFIG = load_config(config)
+except ConfigError as error:
+    sys.exit(f"config: {error}")  # one line; a WorkflowError would add a traceback
+
+RESULTS = CONFIG["results_dir"].rstrip("/")
+SHARDED = ("extracted", "functions", "seeds", "concepts", "instructions", "responses", "executed", "candidates")
+STEPS = ("judge", "concepts", "instructions", "responses")
+PARTS = ("instruction", "response", "code")  # of a candidate: one near-dedup pass each, in this order
+
+# Benchmarks by name: files here, or files that fetch_benchmark makes of an address on the hub.
+EVALUATED = {benchmark["name"]: benchmark["data"] for benchmark in CONFIG["evaluation"]["benchmarks"]}
+EXTRA = {f"extra-{i}": address for i, address in enumerate(CONFIG["decontamination"]["extra"])}
+FETCHED = {name: address for name, address in {**EVALUATED, **EXTRA}.items() if address.startswith(HUB)}
+
+
+wildcard_constraints:
+    s=r"\d+",
+    step="|".join(STEPS),
+    part="|".join(PARTS),
+    benchmark=r"[A-Za-z0-9_-]+",
+    which="base|tuned",
+
+
+def shards(folder):
+    """All shards of a dataset, or of another folder with one file per shard."""
+    return [f"{RESULTS}/{folder}/{s}.parquet" for s in range(CONFIG["shards"])]
+
+
+def benchmark_file(name):
+    """The local file of a benchmark."""
+    return f"{RESULTS}/fetched/{name}.jsonl" if name in FETCHED else {**EVALUATED, **EXTRA}[name]
+
+
+def evaluations():
+    """All results of the evaluation."""
+    return [f"{RESULTS}/evaluation/{name}.{which}.json" for name in EVALUATED for which in ("base", "tuned")]
+
+
+def cfg(*keys):
+    """These keys of the config as one dict: Snakemake compares params as a set, without their names."""
+    return pick(CONFIG, *keys)
+
+
+def sources(rule):
+    """Hashes of a script and of the modules behind it, so that a change of code reruns what it affects."""
+    return source_hashes(Path(workflow.basedir) / "scripts" / f"{rule}.py")
+
+
+def model_files():
+    """What determines the base model's output, if it is a folder here; a model on the hub is in the params by name."""
+    folder = Path(CONFIG["model"]["path"])
+    if not is_local_model(str(folder)):
+        return []
+    kinds = {".json", ".safetensors", ".bin", ".model", ".jinja", ".txt"}
+    return sorted(str(path) for path in folder.iterdir() if path.suffix in kinds)
+
+
+def source_files():
+    """Every file of the sources that lie in files here."""
+    files = []
+    for source in CONFIG["sources"]:
+        if source["kind"] in ("folder", "parquet", "jsonl"):
+            path = Path(source["path"])
+            files += sorted(map(str, path.rglob("*.py"))) if path.is_dir() else [str(path)]
+    return files
+
+
+def source_versions():
+    """Versions of what the sources take from this machine: Python for its library, packages by name."""
+    versions = {}
+    for source in CONFIG["sources"]:
+        if source["kind"] == "stdlib":
+            versions["python"] = platform.python_version()
+        for package in source["packages"] if source["kind"] == "packages" else ():
+            try:
+                versions[package] = metadata.version(package)
+            except metadata.PackageNotFoundError:
+                sys.exit(f"config: sources: the package {package} is not installed")
+    return versions
+
+
+def evaluation_cfg(wildcards):
+    """What the evaluation of one benchmark depends on: other benchmarks in the config do not matter."""
+    part = cfg("model", "engine", "execution", "evaluation", "seed")
+    benchmarks = [benchmark for benchmark in CONFIG["evaluation"]["benchmarks"] if benchmark["name"] == wildcards.benchmark]
+    return {**part, "evaluation": {**part["evaluation"], "benchmarks": benchmarks}}
+
+
+def run_stats():
+    """The facts of every job of a run, but for the optional ablation."""
+    sharded = [
+        *("sign_functions", "filter_functions", "judge_seeds", "extract_concepts", "write_instructions", "write_responses"),
+        *("execute_responses", "choose_responses", "sign_candidates"),
+    ]
+    jobs = {rule: range(CONFIG["shards"]) for rule in sharded}
+    jobs |= {rule: ["all"] for rule in ("extract_functions", "cluster_functions", "select_dataset", "train_model")}
+    jobs |= {"draw_prompts": STEPS, "cluster_candidates": PARTS}
+    jobs |= {"evaluate_model": [f"{name}.{which}" for name in EVALUATED for which in ("base", "tuned")]}
+    return [f"{RESULTS}/stats/{rule}/{part}.json" for rule, parts in jobs.items() for part in parts]
+
+
+# GPUs of a job that runs the engine, and of one that trains.
+ENGINE_GPUS = {"vllm": CONFIG["engine"]["tensor_parallel"], "openai": 0}.get(
+    CONFIG["engine"]["kind"], int(CONFIG["engine"]["device"].startswith("cuda"))
+)
+TRAINING_GPUS = int(CONFIG["training"]["device"].startswith("cuda"))

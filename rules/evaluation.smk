@@ -1,0 +1,78 @@
+# Scores of the base and of the tuned model, and the comparison of training on passing, random and failing responses.
+
+
+# A benchmark whose address is on the hub, as a file in HumanEval's format.
+rule fetch_benchmark:
+    output:
+        data=f"{RESULTS}/fetched/{{benchmark}}.jsonl",
+        stats=f"{RESULTS}/stats/fetch_benchmark/{{benchmark}}.json",
+    log:
+        f"{RESULTS}/logs/fetch_benchmark/{{benchmark}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch_benchmark/{{benchmark}}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        address=lambda wildcards: FETCHED[wildcards.benchmark],
+        sources=sources("fetch_benchmark"),
+    script:
+        "../scripts/fetch_benchmark.py"
+
+
+rule evaluate_model:
+    input:
+        data=lambda wildcards: benchmark_file(wildcards.benchmark),
+        model=lambda wildcards: [f"{RESULTS}/model"] if wildcards.which == "tuned" else [],
+        base=lambda wildcards: model_files() if wildcards.which == "base" else [],
+    output:
+        scores=f"{RESULTS}/evaluation/{{benchmark}}.{{which}}.json",
+        stats=f"{RESULTS}/stats/evaluate_model/{{benchmark}}.{{which}}.json",
+    log:
+        f"{RESULTS}/logs/evaluate_model/{{benchmark}}.{{which}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluate_model/{{benchmark}}.{{which}}.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: max(CONFIG["engine"]["threads"], CONFIG["execution"]["workers"])
+    resources:
+        mem_mb=2500,
+        gpu=ENGINE_GPUS,
+    params:
+        cfg=evaluation_cfg,
+        cache_dir=CONFIG["cache_dir"],
+        sources=sources("evaluate_model"),
+    script:
+        "../scripts/evaluate_model.py"
+
+
+rule ablate:
+    input:
+        dataset=f"{RESULTS}/dataset/train.parquet",
+        instructions=shards("instructions"),
+        concepts=shards("concepts"),
+        seeds=shards("seeds"),
+        responses=shards("responses"),
+        executed=shards("executed"),
+        benchmarks=[benchmark_file(name) for name in EVALUATED],
+        base=model_files(),
+    output:
+        ablation=f"{RESULTS}/ablation.json",
+        stats=f"{RESULTS}/stats/ablate/all.json",
+    log:
+        f"{RESULTS}/logs/ablate/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/ablate/all.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: max(CONFIG["training"]["threads"], CONFIG["engine"]["threads"])
+    resources:
+        mem_mb=3000,
+        gpu=max(ENGINE_GPUS, TRAINING_GPUS),
+    params:
+        cfg=cfg("model", "engine", "execution", "training", "evaluation", "selection", "ablation", "seed"),
+        cache_dir=CONFIG["cache_dir"],
+        sources=sources("ablate"),
+    script:
+        "../scripts/ablate.py"

@@ -1,0 +1,49 @@
+# What happened: counts, costs and scores as JSON, and a page to read.
+
+
+rule summarize_run:
+    input:
+        kept=[*(file for dataset in SHARDED for file in shards(dataset)), f"{RESULTS}/dataset/train.parquet"],
+        dropped=[*(file for dataset in SHARDED for file in shards(f"dropped/{dataset}")), f"{RESULTS}/dropped/dataset/train.parquet"],
+        stats=run_stats(),
+        loss=f"{RESULTS}/training/loss.csv",
+        evaluation=evaluations(),
+        notice=f"{RESULTS}/NOTICE.txt",
+    output:
+        summary=f"{RESULTS}/summary.json",
+    log:
+        f"{RESULTS}/logs/summarize_run/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/summarize_run/all.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        cfg=CONFIG,
+        sources=sources("summarize_run"),
+    script:
+        "../scripts/summarize_run.py"
+
+
+rule render_report:
+    input:
+        summary=f"{RESULTS}/summary.json",
+        kept=rules.summarize_run.input.kept,
+        dropped=rules.summarize_run.input.dropped,
+        loss=f"{RESULTS}/training/loss.csv",
+        evaluation=evaluations(),
+    output:
+        report=f"{RESULTS}/report.html",
+    log:
+        f"{RESULTS}/logs/render_report/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/render_report/all.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        sources=sources("render_report"),
+    script:
+        "../scripts/render_report.py"

@@ -1,0 +1,68 @@
+# From extracted functions to those that can serve as seeds: near-dedup, static filters, decontamination, type-check.
+
+
+rule sign_functions:
+    input:
+        extracted=f"{RESULTS}/extracted/{{s}}.parquet",
+    output:
+        signatures=f"{RESULTS}/dedup/functions/signatures/{{s}}.parquet",
+        stats=f"{RESULTS}/stats/sign_functions/{{s}}.json",
+    log:
+        f"{RESULTS}/logs/sign_functions/{{s}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/sign_functions/{{s}}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        cfg=cfg("functions.near_dedup.ngram", "functions.near_dedup.permutations"),
+        sources=sources("sign_functions"),
+    script:
+        "../scripts/sign_functions.py"
+
+
+rule cluster_functions:
+    input:
+        signatures=shards("dedup/functions/signatures"),
+    output:
+        clusters=f"{RESULTS}/dedup/functions/clusters.parquet",
+        stats=f"{RESULTS}/stats/cluster_functions/all.json",
+    log:
+        f"{RESULTS}/logs/cluster_functions/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/cluster_functions/all.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=1000,
+    params:
+        cfg=cfg("functions.near_dedup"),
+        sources=sources("cluster_functions"),
+    script:
+        "../scripts/cluster_functions.py"
+
+
+rule filter_functions:
+    input:
+        extracted=f"{RESULTS}/extracted/{{s}}.parquet",
+        clusters=f"{RESULTS}/dedup/functions/clusters.parquet",
+        benchmarks=[benchmark_file(name) for name in [*EVALUATED, *EXTRA]],
+    output:
+        functions=f"{RESULTS}/functions/{{s}}.parquet",
+        dropped=f"{RESULTS}/dropped/functions/{{s}}.parquet",
+        stats=f"{RESULTS}/stats/filter_functions/{{s}}.json",
+    log:
+        f"{RESULTS}/logs/filter_functions/{{s}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/filter_functions/{{s}}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        cfg=cfg("functions", "decontamination"),
+        cache_dir=CONFIG["cache_dir"],
+        sources=sources("filter_functions"),
+    script:
+        "../scripts/filter_functions.py"

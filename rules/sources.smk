@@ -1,0 +1,45 @@
+# Where code comes from: every top-level function with a docstring, in shards by id.
+
+
+rule extract_functions:
+    input:
+        files=source_files(),
+    output:
+        shards=shards("extracted"),
+        dropped=shards("dropped/extracted"),
+        stats=f"{RESULTS}/stats/extract_functions/all.json",
+    log:
+        f"{RESULTS}/logs/extract_functions/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/extract_functions/all.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=1500,
+    params:
+        cfg=cfg("sources", "licences", "shards"),
+        sources=sources("extract_functions"),
+        versions=source_versions(),
+    script:
+        "../scripts/extract_functions.py"
+
+
+# The notices that the licences of the source code ask for; they go with datasets and model.
+rule write_notice:
+    output:
+        notice=f"{RESULTS}/NOTICE.txt",
+        stats=f"{RESULTS}/stats/write_notice/all.json",
+    log:
+        f"{RESULTS}/logs/write_notice/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_notice/all.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=500,
+    params:
+        cfg=cfg("sources"),
+        versions=source_versions(),
+        sources=sources("write_notice"),
+    script:
+        "../scripts/write_notice.py"

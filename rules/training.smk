@@ -1,0 +1,27 @@
+# The base model, fine-tuned on the final dataset.
+
+
+rule train_model:
+    input:
+        dataset=f"{RESULTS}/dataset/train.parquet",
+        base=model_files(),
+    output:
+        model=directory(f"{RESULTS}/model"),
+        loss=f"{RESULTS}/training/loss.csv",
+        stats=f"{RESULTS}/stats/train_model/all.json",
+    log:
+        f"{RESULTS}/logs/train_model/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_model/all.tsv"
+    conda:
+        "../envs/model.yaml"
+    threads: CONFIG["training"]["threads"]
+    resources:
+        mem_mb=3000,
+        gpu=TRAINING_GPUS,
+    params:
+        cfg=cfg("model", "training", "sources", "seed"),
+        cache_dir=CONFIG["cache_dir"],
+        sources=sources("train_model"),
+    script:
+        "../scripts/train_model.py"
