@@ -1,0 +1,42 @@
+"""Verdicts on disk, keyed by program, limits and environment: a killed or repeated run judges the rest only."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from selfalign.execution.programs import Program, Verdict
+from selfalign.execution.sandbox import INSIDE, Python
+from selfalign.generation.cache import RequestCache
+
+# What changes a verdict; the number of workers and the kind of sandbox do not.
+_LIMITS = ("cpu_seconds", "wall_seconds", "memory_mb", "output_kb", "negative_control")
+
+
+class VerdictCache(RequestCache):
+    """The verdicts under one fingerprint: append-only segments, as the request cache of the engines has them."""
+
+    def __init__(self, folder: str | os.PathLike, cfg: dict[str, Any], python: Python):
+        # The code that judges counts too: a verdict of an older one is not this one's.
+        sources = [path.read_bytes() for path in sorted([*INSIDE.glob("*.py"), *INSIDE.glob("*.c"), Path(__file__).with_name("record.py")])]
+        parts = [python.fingerprint, json.dumps([cfg[name] for name in _LIMITS] + [cfg["sandbox"] == "none"])]
+        fingerprint = hashlib.sha256(b"\0".join([*(part.encode() for part in parts), *sources])).hexdigest()
+        super().__init__(folder, fingerprint)
+        self.folder = Path(folder) / "verdicts" / fingerprint[:16]
+
+    def known(self, programs: Sequence[Program]) -> dict[int, Verdict]:
+        """Index to verdict of those of `programs` that were judged before."""
+        keys = [_key(program) for program in programs]
+        found = self.lookup(keys)
+        return {i: Verdict(programs[i].id, *found[key]["verdict"]) for i, key in enumerate(keys) if key in found}
+
+    def keep(self, program: Program, verdict: str, detail: str) -> None:
+        """Remember a verdict. One that is not the program's fault is not remembered."""
+        if verdict != "infrastructure":
+            self.put(_key(program), {"verdict": [verdict, detail]})
+
+
+def _key(program: Program) -> bytes:
+    return hashlib.sha256(json.dumps([program.code, program.tests]).encode()).digest()

@@ -1,0 +1,171 @@
+"""execute(): many programs on a few workers, their verdicts in the order of the programs."""
+
+import json
+import re
+import selectors
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from selfalign.execution.cache import VerdictCache
+from selfalign.execution.programs import Program, Verdict
+from selfalign.execution.record import Answer, judge
+from selfalign.execution.sandbox import Python, choose_sandbox, python_for_programs
+from selfalign.execution.worker import Lost, Worker
+
+WATCH_SECONDS = 0.05
+ATTEMPTS = 3  # of a program whose sandbox was lost
+# Modules that are loaded before a fork if a program imports them. Loading one loads what it needs.
+PRELOADED = ("numpy", "pandas", "scipy", "sklearn", "sympy", "networkx", "yaml", "pytest", "requests", "asyncio", "multiprocessing", "unittest.mock")
+_IMPORT = re.compile(r"^[ \t]*(?:import|from)[ \t]+([\w.]+(?:[ \t]*,[ \t]*[\w.]+)*)", re.MULTILINE)
+
+
+def modules_of(program: Program) -> tuple[str, ...]:
+    """Which of PRELOADED a program imports, as its text says."""
+    named = {name.strip() for text in (program.code, program.tests) for match in _IMPORT.finditer(text) for name in match.group(1).split(",")}
+    roots = named | {name.partition(".")[0] for name in named}
+    return tuple(name for name in PRELOADED if name in roots)
+
+
+class _Task:
+    """A program on its way to a verdict."""
+
+    def __init__(self, index: int, program: Program, control: bool):
+        self.index = index
+        self.modules = modules_of(program)
+        self.code, self.tests = program.code, program.tests
+        self.wants_control = control
+        self.control = False  # is this run the negative control?
+        self.lost = 0
+
+    def job(self) -> bytes:
+        return json.dumps({"code": self.code, "tests": self.tests, "control": self.control}).encode()
+
+
+def execute(programs: Sequence[Program], cfg: dict[str, Any], progress: Any = None, cache_dir: str | None = None) -> list[Verdict]:
+    """The verdict on each program, in their order.
+
+    cfg: the config's `execution`, complete. progress: a data.job.Progress, advanced by one per program. cache_dir: the config's, None for
+    no cache of verdicts. SandboxError where this machine cannot isolate programs in the way that cfg asks for.
+    """
+    if not programs:
+        return []
+    python = python_for_programs(cfg["python"])
+    cache = VerdictCache(cache_dir, cfg, python) if cache_dir is not None else None
+    verdicts: dict[int, Verdict] = cache.known(programs) if cache else {}
+    if progress is not None:
+        progress.advance(len(verdicts))
+
+    def settle(index: int, verdict: str, detail: str) -> None:
+        verdicts[index] = Verdict(programs[index].id, verdict, detail)
+        if cache:
+            cache.keep(programs[index], verdict, detail)
+        if progress is not None:
+            progress.advance(1)
+
+    tasks = [_Task(i, program, cfg["negative_control"]) for i, program in enumerate(programs) if i not in verdicts]
+    # Programs that need the same modules follow one another, so that a worker need not start again for each.
+    tasks.sort(key=lambda task: (len(task.modules), task.modules))
+    try:
+        if tasks:
+            _Pool(cfg, python, settle).run(deque(tasks))
+    finally:
+        if cache:
+            cache.close()
+    return [verdicts[i] for i in range(len(programs))]
+
+
+class _Pool:
+    def __init__(self, cfg: dict[str, Any], python: Python, settle: Callable[[int, str, str], None]):
+        self.cfg = cfg
+        self.settle = settle
+        self.kind = choose_sandbox(cfg["sandbox"], cfg["python"])
+        self.python = python
+        self.selector = selectors.DefaultSelector()
+        self.idle: list[Worker] = []
+        self.busy: dict[Worker, _Task] = {}
+        self.waiting: deque[_Task] = deque()
+
+    def run(self, tasks: deque[_Task]) -> None:
+        self.waiting = tasks
+        try:
+            while self.waiting or self.busy:
+                while self.waiting and len(self.busy) < self.cfg["workers"]:
+                    self._start(self.waiting.popleft())
+                self._collect()
+        finally:
+            for worker in [*self.idle, *self.busy]:
+                self._close(worker)
+
+    def _close(self, worker: Worker) -> None:
+        self.selector.unregister(worker.socket)
+        worker.close()
+
+    def _worker_for(self, modules: tuple[str, ...]) -> Worker:
+        for worker in self.idle:
+            if worker.modules == modules:
+                self.idle.remove(worker)
+                return worker
+        while len(self.idle) + len(self.busy) >= self.cfg["workers"]:
+            self._close(self.idle.pop(0))
+        worker = Worker(self.kind, self.python, modules)
+        worker.wait_ready()
+        self.selector.register(worker.socket, selectors.EVENT_READ, worker)
+        return worker
+
+    def _start(self, task: _Task) -> None:
+        worker = self._worker_for(task.modules)
+        self.busy[worker] = task
+        try:
+            worker.send(task.index, task.job(), self.cfg)
+        except Lost as lost:
+            self._lost(worker, lost)
+
+    def _collect(self) -> None:
+        ready = self.selector.select(WATCH_SECONDS)
+        for key, _ in ready:
+            worker = key.data
+            try:
+                answer = worker.receive()
+            except Lost as lost:
+                self._lost(worker, lost)
+                continue
+            if answer is not None:
+                task = self.busy.pop(worker)
+                self.idle.append(worker)
+                self._finish(task, answer)
+        now = time.monotonic()
+        for worker in list(self.busy):
+            if now - worker.started > WATCH_SECONDS:
+                try:
+                    worker.watch(self.cfg)
+                except Lost as lost:
+                    self._lost(worker, lost)
+
+    def _lost(self, worker: Worker, lost: Lost) -> None:
+        task = self.busy.pop(worker, None)
+        if worker in self.idle:
+            self.idle.remove(worker)
+        self._close(worker)
+        if task is None:
+            return
+        task.lost += 1
+        if task.lost < ATTEMPTS:
+            self.waiting.append(task)
+        else:
+            self.settle(task.index, "infrastructure", str(lost))
+
+    def _finish(self, task: _Task, answer: Answer) -> None:
+        verdict, detail = judge(answer, self.cfg)
+        if task.control:
+            if verdict == "passed":
+                self.settle(task.index, "vacuous", "the tests also pass without a working implementation")
+            else:
+                self.settle(task.index, "passed", "")
+        elif verdict == "passed" and task.wants_control:
+            task.control = True
+            self.waiting.appendleft(task)
+        else:
+            self.settle(task.index, verdict, detail)
+

@@ -1,0 +1,201 @@
+"""Compiles the test source so that each check in it reports to the guard, which programs cannot patch.
+
+The checks become calls of C objects that are constants of the code, not names: nothing that a program assigns changes them.
+What counts as a check: an assert (but not of a tuple, which is always true), an assertion function of unittest, pytest, numpy or pandas,
+and an expected exception: assertRaises, pytest.raises, or a try whose body or else fails when no exception comes.
+"""
+
+import ast
+import os
+
+RAISES = frozenset({"raises", "warns", "assertRaises", "assertRaisesRegex", "assertWarns", "assertWarnsRegex", "assertLogs", "assertNoLogs"})
+FAILS = frozenset({"fail"})
+_WITH_VALUES = (ast.Eq, ast.NotEq, ast.In, ast.NotIn)
+_COMPUTED = (ast.Call, ast.Name, ast.Attribute, ast.Subscript, ast.Await)
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class Instrumented:
+    """The compiled tests. `codes`: (code object, last line that does something) of the module and each function in it.
+    `functions`: (name, number) of test functions; `classes`: (name, numbers of its test methods)."""
+
+    def __init__(self, code, codes, functions, classes):
+        self.code = code
+        self.codes = codes
+        self.functions = functions
+        self.classes = classes
+
+
+def instrument(source: str, guard, flags: int = 0) -> Instrumented:
+    """Compile `source`. `flags`: those of the implementation's `from __future__` imports. SyntaxError and its like as compile() raises them."""
+    tree = compile(source, "<tests>", "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+    # No source can contain the marks: they are drawn after it was written.
+    secret = os.urandom(12).hex()
+    rewriter = _Rewriter(secret)
+    last = {("<module>", 1): _last_active(tree.body)}
+    tree.body = rewriter.body(tree.body)
+    last.update(rewriter.last)
+    code = compile(tree, "<tests>", "exec", flags, dont_inherit=True)
+    marks = {secret + name: getattr(guard, name) for name in ("check", "value", "call", "closed", "caught", "fail", "enter", "raised")}
+    codes: list = []
+    code = _embed(code, marks, codes)
+    lines = [(item, last.get((item.co_name, item.co_firstlineno), 0)) for item in codes]
+    return Instrumented(code, lines, rewriter.functions, rewriter.classes)
+
+
+def _embed(code, marks, codes):
+    """`code` with the guard's objects in place of the marks, in nested code too; all code objects are added to `codes`."""
+    kind = type(code)
+    constants = [_embed(item, marks, codes) if type(item) is kind else item for item in code.co_consts]
+    code = code.replace(co_consts=tuple(marks.get(item, item) if type(item) is str else item for item in constants))
+    codes.append(code)
+    return code
+
+
+def _last_active(body) -> int:
+    """First line of the last statement in `body` that calls or checks something, not looking into functions; 0 if none does."""
+    last = 0
+    stack = list(body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, _SCOPES):
+            continue
+        children = list(ast.iter_child_nodes(node))
+        if isinstance(node, ast.Call | ast.Assert):
+            last = max(last, node.lineno)
+        stack += children
+    return last
+
+
+def _called_name(node) -> str:
+    function = node.func
+    return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+
+
+def _fails(statement) -> bool:
+    """Does the statement fail whenever it is reached: `assert False`, `raise ...`, `self.fail()`?"""
+    if isinstance(statement, ast.Raise):
+        return True
+    if isinstance(statement, ast.Assert):
+        return isinstance(statement.test, ast.Constant) and not statement.test.value
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call) and _called_name(statement.value) in FAILS
+
+
+class _Rewriter(ast.NodeTransformer):
+    def __init__(self, secret: str):
+        self.secret = secret
+        self.count = 0
+        self.depth = 0
+        self.functions: list = []
+        self.classes: list = []
+        self.last: dict = {}
+        self.methods: list | None = None
+
+    def guard(self, name: str, node, *arguments, keywords=()):
+        place = {"lineno": node.lineno, "col_offset": node.col_offset, "end_lineno": node.end_lineno, "end_col_offset": node.end_col_offset}
+        values = [argument if isinstance(argument, ast.AST) else ast.Constant(argument, **place) for argument in arguments]
+        return ast.Call(ast.Constant(self.secret + name, **place), values, list(keywords), **place)
+
+    def statement(self, name: str, node, *arguments):
+        call = self.guard(name, node, *arguments)
+        return ast.Expr(call, lineno=node.lineno, col_offset=node.col_offset, end_lineno=node.end_lineno, end_col_offset=node.end_col_offset)
+
+    def body(self, statements: list) -> list:
+        rewritten = []
+        for statement in statements:
+            result = self.visit(statement)
+            if isinstance(result, list):
+                rewritten += result
+            else:
+                rewritten.append(result)
+        return rewritten
+
+    def visit_Assert(self, node):
+        always_true = isinstance(node.test, ast.Tuple) and node.test.elts
+        self.generic_visit(node)
+        if not always_true:
+            node.test = self.guard("check", node, node.test, node.lineno)
+        return node
+
+    def visit_Compare(self, node):
+        self.generic_visit(node)
+        if any(isinstance(op, _WITH_VALUES) for op in node.ops):
+            node.left = self.value(node.left)
+            node.comparators = [self.value(item) for item in node.comparators]
+        return node
+
+    def value(self, node):
+        return self.guard("value", node, node, node.lineno) if isinstance(node, _COMPUTED) else node
+
+    def visit_Call(self, node):
+        return self.call(node, block=0)
+
+    def call(self, node, block: int):
+        self.generic_visit(node)
+        name = _called_name(node)
+        if not name.startswith("assert") and name not in RAISES and name not in FAILS:
+            return node
+        return self.guard("call", node, node.func, node.lineno, block, *node.args, keywords=node.keywords)
+
+    def visit_With(self, node):
+        expected = 0
+        for item in node.items:
+            if isinstance(item.context_expr, ast.Call) and _called_name(item.context_expr) in RAISES:
+                item.context_expr = self.call(item.context_expr, block=1)
+                expected += 1
+            else:
+                item.context_expr = self.visit(item.context_expr)
+        node.body = self.body(node.body)
+        return [node, *(self.statement("closed", node) for _ in range(expected))]
+
+    def visit_Try(self, node):
+        expects = node.handlers and (_fails(node.body[-1]) or any(map(_fails, node.orelse)))
+        failing = [statement for statement in (node.body[-1], *node.orelse) if isinstance(statement, ast.Raise)] if expects else []
+        node.body = self.body(node.body)
+        node.handlers = [self.visit(handler) for handler in node.handlers]
+        node.orelse = self.body(node.orelse)
+        node.finalbody = self.body(node.finalbody)
+        for handler in node.handlers if expects else ():
+            handler.body.insert(0, self.statement("caught", handler))
+        for statement in failing:
+            for statements in (node.body, node.orelse):
+                if statement in statements:
+                    statements.insert(statements.index(statement), self.statement("fail", statement, statement.lineno))
+        return node
+
+    def visit_ClassDef(self, node):
+        outer, self.methods = self.methods, []
+        self.depth += 1
+        self.generic_visit(node)
+        self.depth -= 1
+        if self.depth == 0 and self.methods:
+            self.classes.append((node.name, self.methods))
+        self.methods = outer
+        return node
+
+    def visit_FunctionDef(self, node):
+        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        self.last[node.name, first] = _last_active(node.body)
+        methods, self.methods = self.methods, None
+        self.depth += 1
+        self.generic_visit(node)
+        self.depth -= 1
+        self.methods = methods
+        if not node.name.startswith("test") or (self.depth and not (self.depth == 1 and methods is not None)):
+            return node
+        number, self.count = self.count, self.count + 1
+        start = 1 if ast.get_docstring(node, clean=False) is not None else 0
+        rest = node.body[start:]
+        if methods is not None:
+            methods.append(number)
+            place = {"lineno": node.lineno, "col_offset": node.col_offset, "end_lineno": node.end_lineno, "end_col_offset": node.end_col_offset}
+            again = ast.Raise(None, None, **place)
+            handler = ast.ExceptHandler(None, None, [self.statement("raised", node, node.lineno), again], **place)
+            rest = [ast.Try(rest, [handler], [], [], **place)] if rest else []
+        else:
+            self.functions.append((node.name, number))
+        node.body = [*node.body[:start], self.statement("enter", node, number), *rest]
+        return node
+
+    visit_AsyncFunctionDef = visit_FunctionDef

@@ -1,0 +1,224 @@
+"""The fork server: loads what programs need once, then forks a process per program. Runs inside the sandbox.
+
+argv: guard library, socket, isolated (0 or 1), modules to load (comma-separated), program filter (hex)
+"""
+
+import asyncio
+import builtins
+import contextlib
+import gc
+import importlib
+import importlib.machinery
+import importlib.util
+import json
+import linecache
+import os
+import random
+import sys
+import types
+import unittest
+import unittest.case
+import warnings
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import hollow  # noqa: E402
+import instrument  # noqa: E402
+
+del sys.path[0]
+
+PLAIN, RAISES, FAIL = 0, 1, 2
+NOTHING, EXCEPTION, SYNTAX_ERROR, NO_CODE, NO_TESTS, EXIT, FORBIDDEN = range(7)
+IN_IMPLEMENTATION, IN_TESTS = 1, 2
+# Data that tests may set on unittest's own classes.
+_SETTINGS = frozenset({"maxDiff", "longMessage", "_classSetupFailed", "_class_cleanups"})
+
+
+def load_guard(path: str):
+    """The compiled guard, as a module that is not in sys.modules."""
+    loader = importlib.machinery.ExtensionFileLoader("guard", path)
+    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location("guard", path, loader=loader))
+    loader.exec_module(module)
+    return module
+
+
+def assertion_functions():
+    """(function, kind) of every library function that is a check, and the modules in which they work."""
+    functions, modules = [], [unittest.case]
+    for name, value in vars(unittest.TestCase).items():
+        if isinstance(value, types.FunctionType) and (name.startswith("assert") or name == "fail"):
+            functions.append((value, RAISES if name in instrument.RAISES else FAIL if name == "fail" else PLAIN))
+    if pytest := sys.modules.get("pytest"):
+        functions += [(pytest.raises, RAISES), (pytest.warns, RAISES), (pytest.fail, FAIL)]
+        modules += {sys.modules[function.__module__] for function in (pytest.raises, pytest.warns) if hasattr(function, "__code__")}
+    for name in ("numpy.testing", "pandas.testing"):
+        if module := sys.modules.get(name):
+            found = [value for key, value in vars(module).items() if key.startswith("assert") and isinstance(value, types.FunctionType)]
+            functions += [(value, RAISES if value.__name__ in ("assert_raises", "assert_raises_regex", "assert_warns") else PLAIN) for value in found]
+            modules += {sys.modules[value.__module__] for value in found}
+    return functions, modules
+
+
+def seal(modules) -> list:
+    """What the guard compares before it believes a library's assertion: the names of these modules, their classes and functions."""
+    sealed: list = []
+    used: set = set()
+
+    def seal_function(function):
+        sealed.append((function, "__code__", function.__code__, 1))
+        sealed.append((function, "__defaults__", function.__defaults__, 1))
+        used.update(function.__code__.co_names)
+
+    for module in dict.fromkeys(modules):
+        scope = vars(module)
+        sealed.append((scope, None, len(scope), 0))
+        for name, value in list(scope.items()):
+            if name.startswith("__"):
+                continue
+            sealed.append((scope, name, value, 0))
+            if isinstance(value, types.FunctionType) and value.__module__ == module.__name__:
+                seal_function(value)
+            elif isinstance(value, type) and value.__module__ == module.__name__:
+                for key, member in list(vars(value).items()):
+                    if key in _SETTINGS or (key.startswith("__") and not isinstance(member, types.FunctionType)):
+                        continue
+                    sealed.append((vars(value), key, member, 0))
+                    if isinstance(member, types.FunctionType):
+                        seal_function(member)
+    sealed += [(vars(builtins), name, vars(builtins)[name], 0) for name in sorted(used) if name in vars(builtins)]
+    return sealed
+
+
+def imports_forbidden(sources) -> bool:
+    """Does one of the sources import ctypes or cffi itself?"""
+    import ast
+
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            if any(part in ("ctypes", "_ctypes", "cffi", "_cffi_backend") for name in names for part in name.split(".")):
+                return True
+    return False
+
+
+def is_empty(source: str) -> bool:
+    """Nothing but blank lines and comments?"""
+    return all(not line.strip() or line.strip().startswith("#") for line in source.splitlines())
+
+
+class Result(unittest.TestResult):
+    """Keeps the first exception that ended a test case, fixtures included."""
+
+    first = None
+
+    def addError(self, test, err):
+        self.first = self.first or err[1]
+
+    addFailure = addError
+
+    def addSubTest(self, test, subtest, err):
+        if err is not None:
+            self.addError(test, err)
+
+
+def make_finish(guard, tests):
+    """The function that runs, once, the tests that the program has not run itself, and waits for its threads."""
+    threading = sys.modules.get("threading")
+    entered = guard.entered
+
+    def finish(scope):
+        for name, number in tests.functions:
+            function = scope.get(name)
+            code = getattr(function, "__code__", None)
+            if entered(number) or code is None:
+                continue
+            required = code.co_argcount - len(function.__defaults__ or ()) + code.co_kwonlyargcount - len(function.__kwdefaults__ or ())
+            if required == 0:
+                result = function()
+                if code.co_flags & 0x80:
+                    asyncio.run(result)
+        for name, numbers in tests.classes:
+            cls = scope.get(name)
+            if not isinstance(cls, type) or any(map(entered, numbers)):
+                continue
+            if issubclass(cls, unittest.TestCase):
+                result = Result()
+                unittest.defaultTestLoader.loadTestsFromTestCase(cls).run(result)
+                if result.first is not None:
+                    raise result.first
+        running = sys.modules.get("threading", threading)
+        if running is not None:
+            running._shutdown()
+
+    return finish
+
+
+def run(guard, job: bytes) -> None:
+    """Compile and run one program. Does not return."""
+    program = json.loads(job)
+    code, tests, control = program["code"], program["tests"], program["control"]
+    where = IN_IMPLEMENTATION
+    try:
+        if is_empty(code):
+            guard.end(NO_CODE, 0, 0, "")
+        compiled = compile(code, "<implementation>", "exec", dont_inherit=True)
+        where = IN_TESTS
+        if is_empty(tests):
+            guard.end(NO_TESTS, 0, 0, "")
+        instrumented = instrument.instrument(tests, guard, compiled.co_flags & 0x1FE0000)
+        if any(word in source for source in (code, tests) for word in ("ctypes", "cffi")) and imports_forbidden((code, tests)):
+            guard.end(FORBIDDEN, 0, 0, "")
+    except MemoryError:
+        guard.end(SYNTAX_ERROR, where, 0, "MemoryError")
+    except (SyntaxError, ValueError, RecursionError, OverflowError, SystemError) as error:
+        guard.end(SYNTAX_ERROR, where, getattr(error, "lineno", 0) or 0, type(error).__name__)
+    if "inspect" in code or "inspect" in tests:
+        for name, text in (("<implementation>", code), ("<tests>", tests)):
+            linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    random.seed(0)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(0)
+    main = types.ModuleType("__main__")
+    scope = vars(main)
+    scope["__builtins__"] = builtins
+    sys.modules["__main__"] = main
+    sys.argv = ["program.py"]
+    empty = None
+    if control:
+        import ast
+
+        imported = hollow.imported_names(ast.parse(code))
+        before = set(scope)
+
+        def empty(scope):
+            hollow.make_hollow(scope, before, imported)
+
+    guard.run(compiled, instrumented.code, scope, instrumented.codes, empty, make_finish(guard, instrumented))
+
+
+def main() -> None:
+    library, socket, isolated, modules, program_filter = sys.argv[1:]
+    for name in filter(None, modules.split(",")):
+        # Where it is missing, the program that needs it fails with ModuleNotFoundError.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    warnings.simplefilter("ignore", SyntaxWarning)
+    guard = load_guard(library)
+    functions, sealed_modules = assertion_functions()
+    guard.setup(functions, seal(sealed_modules), bytes.fromhex(program_filter))
+    folders = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in ("/tmp", "/dev/shm")] if int(isolated) else [-1, -1]
+    gc.collect()
+    gc.freeze()
+    # The first byte tells the host that programs can come.
+    os.write(int(socket), b"r")
+    job = guard.serve(int(socket), int(isolated), *folders)
+    sys.path[:] = [path for path in sys.path if path not in ("", os.getcwd())]
+    sys.path.insert(0, "")
+    run(guard, job)
+
+
+main()

@@ -1,0 +1,160 @@
+"""One sandbox with its fork server, seen from the host: start it, give it a program, watch the program, read the answer."""
+
+import os
+import time
+
+from selfalign.data.errors import SandboxError
+from selfalign.execution.record import ANSWER_SIZE, JOB, Answer, read_answer
+from selfalign.execution.sandbox import Python, start_server
+
+START_SECONDS = 120.0  # loading pandas or scikit-learn from a cold disk on a busy machine takes long
+PROCESSES, FILES, FILE_MB = 256, 512, 64
+_TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Lost(Exception):
+    """The sandbox is gone: a fault of the machine, or of the program that ran in it."""
+
+
+class Worker:
+    """A sandbox that runs one program at a time. `modules` are loaded already when a program starts."""
+
+    def __init__(self, kind: str, python: Python, modules: tuple[str, ...]):
+        self.modules = modules
+        self.process, self.socket = start_server(kind, python, modules)
+        self.base = 0
+        self.pid = 0
+        self.job = None
+        self.started = 0.0
+        self.reason = ""
+        self._buffer = b""
+
+    def wait_ready(self) -> None:
+        """Wait until the fork server has loaded its modules. SandboxError with the reason if it cannot start."""
+        self.socket.settimeout(START_SECONDS)
+        try:
+            first = self.socket.recv(1)
+            if first == b"r":
+                self.socket.settimeout(None)
+                self.pid = self._server_pid()
+                self.base = _memory(self.pid)[0]
+                return
+            message = self.socket.recv(400).decode("utf-8", "replace") if first == b"f" else "it ended while it started"
+        except OSError as error:
+            message = str(error)
+        self.close()
+        raise SandboxError(f"no sandbox: {message}")
+
+    def _server_pid(self) -> int:
+        """Host process id of the fork server: the innermost only child of what we started."""
+        pid = self.process.pid
+        while children := _children(pid):
+            pid = children[0]
+        return pid
+
+    def send(self, number: int, program: bytes, cfg: dict) -> None:
+        """Start program `number` (JSON, see inside/zygote.py) under the limits of `cfg`."""
+        memory = self.base + cfg["memory_mb"] * 1024 * 1024
+        limits = (int(cfg["cpu_seconds"]) + 2, self._wall_ms(cfg), PROCESSES, FILES)
+        self.job, self.started, self.reason = number, time.monotonic(), ""
+        try:
+            self.socket.sendall(JOB.pack(number, len(program), memory, FILE_MB << 20, *limits) + program)
+        except OSError as error:
+            raise Lost(str(error)) from None
+
+    @staticmethod
+    def _wall_ms(cfg: dict) -> int:
+        # The server's own bound is a last resort, should we be gone: watch() stops programs.
+        return int(min(20 * cfg["wall_seconds"] + 60, 4_000_000) * 1000)
+
+    def receive(self) -> Answer | None:
+        """The answer, if all of it has come. Lost if the server is gone."""
+        try:
+            data = self.socket.recv(ANSWER_SIZE - len(self._buffer))
+        except OSError as error:
+            raise Lost(str(error)) from None
+        if not data:
+            raise Lost("the sandbox ended")
+        self._buffer += data
+        if len(self._buffer) < ANSWER_SIZE:
+            return None
+        answer, self._buffer, self.job = read_answer(self._buffer), b"", None
+        answer.reason = self.reason
+        return answer
+
+    def watch(self, cfg: dict) -> None:
+        """Look at the running program's processes and stop it when all of them together are over a limit."""
+        if self.reason:
+            return
+        cpu = memory = waited = 0.0
+        for pid in _descendants(self.pid):
+            used, resident, delay = _usage(pid)
+            cpu += used
+            memory += max(0, resident - self.base_resident)
+            waited = max(waited, delay)
+        if cpu > cfg["cpu_seconds"]:
+            self.stop("cpu")
+        elif memory > cfg["memory_mb"] * 1024 * 1024:
+            self.stop("memory")
+        elif time.monotonic() - self.started - waited > cfg["wall_seconds"]:
+            self.stop("wall")
+
+    @property
+    def base_resident(self) -> int:
+        return _memory(self.pid)[1]
+
+    def stop(self, reason: str) -> None:
+        self.reason = reason
+        try:
+            self.socket.sendall(self.job.to_bytes(8, "little"))
+        except OSError as error:
+            raise Lost(str(error)) from None
+
+    def close(self) -> None:
+        """End the sandbox and everything in it."""
+        self.socket.close()
+        self.process.kill()
+        self.process.wait()
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()]
+
+
+def _descendants(pid: int) -> list[int]:
+    """All processes below `pid`; a parent may have forked in any of its threads."""
+    found, stack = [], [pid]
+    while stack:
+        parent = stack.pop()
+        try:
+            threads = os.listdir(f"/proc/{parent}/task")
+        except OSError:
+            continue
+        for thread in threads:
+            children = [int(child) for child in _read(f"/proc/{parent}/task/{thread}/children").split()]
+            found += children
+            stack += children
+    return found
+
+
+def _memory(pid: int) -> tuple[int, int]:
+    """(address space, resident memory) of a process in bytes."""
+    fields = _read(f"/proc/{pid}/statm").split()
+    return (int(fields[0]) * _PAGE, int(fields[1]) * _PAGE) if fields else (0, 0)
+
+
+def _usage(pid: int) -> tuple[float, int, float]:
+    """(CPU seconds, with those of children that it has buried, resident bytes, seconds that it waited for a core) of a process."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    cpu = sum(map(int, fields[11:15])) / _TICK if fields else 0.0
+    delay = _read(f"/proc/{pid}/schedstat").split()
+    return cpu, _memory(pid)[1], int(delay[1]) / 1e9 if delay else 0.0
