@@ -17,6 +17,8 @@ rule fetch_benchmark:
     params:
         address=lambda wildcards: FETCHED[wildcards.benchmark],
         sources=sources("fetch_benchmark"),
+    message:
+        "Fetching benchmark {wildcards.benchmark}"
     script:
         "../scripts/fetch_benchmark.py"
 
@@ -43,6 +45,8 @@ rule evaluate_model:
         cfg=evaluation_cfg,
         cache_dir=CONFIG["cache_dir"],
         sources=sources("evaluate_model"),
+    message:
+        "Evaluating the {wildcards.which} model on {wildcards.benchmark}"
     script:
         "../scripts/evaluate_model.py"
 
@@ -74,5 +78,7 @@ rule ablate:
         cfg=cfg("model", "engine", "execution", "training", "evaluation", "selection", "ablation", "seed"),
         cache_dir=CONFIG["cache_dir"],
         sources=sources("ablate"),
+    message:
+        "Comparing training on passing, random and failing responses"
     script:
         "../scripts/ablate.py"

@@ -21,5 +21,7 @@ rule execute_responses:
         cfg=cfg("execution"),
         cache_dir=CONFIG["cache_dir"],
         sources=sources("execute_responses"),
+    message:
+        "Executing responses with their tests, shard {wildcards.s}"
     script:
         "../scripts/execute_responses.py"

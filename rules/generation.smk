@@ -18,6 +18,8 @@ rule draw_prompts:
     params:
         cfg=lambda wildcards: cfg("seed", wildcards.step),
         sources=sources("draw_prompts"),
+    message:
+        "Drawing few-shot examples for {wildcards.step}"
     script:
         "../scripts/draw_prompts.py"
 
@@ -45,6 +47,8 @@ rule judge_seeds:
         cfg=cfg("model", "engine", "judge", "judge_threshold", "seed"),
         cache_dir=CONFIG["cache_dir"],
         sources=sources("judge_seeds"),
+    message:
+        "Judging functions as seeds, shard {wildcards.s}"
     script:
         "../scripts/judge_seeds.py"
 
@@ -72,6 +76,8 @@ rule extract_concepts:
         cfg=cfg("model", "engine", "concepts", "seed"),
         cache_dir=CONFIG["cache_dir"],
         sources=sources("extract_concepts"),
+    message:
+        "Extracting concepts from seeds, shard {wildcards.s}"
     script:
         "../scripts/extract_concepts.py"
 
@@ -99,6 +105,8 @@ rule write_instructions:
         cfg=cfg("model", "engine", "instructions", "categories", "difficulties", "seed"),
         cache_dir=CONFIG["cache_dir"],
         sources=sources("write_instructions"),
+    message:
+        "Writing instructions from concepts, shard {wildcards.s}"
     script:
         "../scripts/write_instructions.py"
 
@@ -126,5 +134,7 @@ rule write_responses:
         cfg=cfg("model", "engine", "responses", "seed"),
         cache_dir=CONFIG["cache_dir"],
         sources=sources("write_responses"),
+    message:
+        "Writing responses to instructions, shard {wildcards.s}"
     script:
         "../scripts/write_responses.py"

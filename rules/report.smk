@@ -22,6 +22,8 @@ rule summarize_run:
     params:
         cfg=CONFIG,
         sources=sources("summarize_run"),
+    message:
+        "Summarizing the run"
     script:
         "../scripts/summarize_run.py"
 
@@ -45,5 +47,7 @@ rule render_report:
         mem_mb=1000,
     params:
         sources=sources("render_report"),
+    message:
+        "Rendering the report"
     script:
         "../scripts/render_report.py"

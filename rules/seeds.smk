@@ -18,6 +18,8 @@ rule sign_functions:
     params:
         cfg=cfg("functions.near_dedup.ngram", "functions.near_dedup.permutations"),
         sources=sources("sign_functions"),
+    message:
+        "Signing functions for near-dedup, shard {wildcards.s}"
     script:
         "../scripts/sign_functions.py"
 
@@ -39,6 +41,8 @@ rule cluster_functions:
     params:
         cfg=cfg("functions.near_dedup"),
         sources=sources("cluster_functions"),
+    message:
+        "Finding near-duplicate functions"
     script:
         "../scripts/cluster_functions.py"
 
@@ -64,5 +68,7 @@ rule filter_functions:
         cfg=cfg("functions", "decontamination"),
         cache_dir=CONFIG["cache_dir"],
         sources=sources("filter_functions"),
+    message:
+        "Filtering and type-checking functions, shard {wildcards.s}"
     script:
         "../scripts/filter_functions.py"

@@ -21,6 +21,8 @@ rule choose_responses:
     params:
         cfg=cfg("selection.policy", "decontamination", "seed"),
         sources=sources("choose_responses"),
+    message:
+        "Choosing among passing responses, shard {wildcards.s}"
     script:
         "../scripts/choose_responses.py"
 
@@ -42,6 +44,8 @@ rule sign_candidates:
     params:
         cfg=cfg("selection.near_dedup.ngram", "selection.near_dedup.permutations"),
         sources=sources("sign_candidates"),
+    message:
+        "Signing candidates for near-dedup, shard {wildcards.s}"
     script:
         "../scripts/sign_candidates.py"
 
@@ -65,6 +69,8 @@ rule cluster_candidates:
     params:
         cfg=cfg("selection.near_dedup"),
         sources=sources("cluster_candidates"),
+    message:
+        "Finding near-duplicates by {wildcards.part}"
     script:
         "../scripts/cluster_candidates.py"
 
@@ -91,5 +97,7 @@ rule select_dataset:
     params:
         cfg=cfg("selection", "seed"),
         sources=sources("select_dataset"),
+    message:
+        "Selecting the final dataset"
     script:
         "../scripts/select_dataset.py"

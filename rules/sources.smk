@@ -20,6 +20,8 @@ rule extract_functions:
         cfg=cfg("sources", "licences", "shards"),
         sources=sources("extract_functions"),
         versions=source_versions(),
+    message:
+        "Reading sources: functions with a docstring"
     script:
         "../scripts/extract_functions.py"
 
@@ -41,5 +43,7 @@ rule write_notice:
         cfg=cfg("sources"),
         versions=source_versions(),
         sources=sources("write_notice"),
+    message:
+        "Writing the notices of the sources' licences"
     script:
         "../scripts/write_notice.py"

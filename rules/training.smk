@@ -23,5 +23,7 @@ rule train_model:
         cfg=cfg("model", "training", "sources", "seed"),
         cache_dir=CONFIG["cache_dir"],
         sources=sources("train_model"),
+    message:
+        "Fine-tuning the base model on the final dataset"
     script:
         "../scripts/train_model.py"

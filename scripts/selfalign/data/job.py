@@ -84,12 +84,15 @@ def run_script(main: Callable[[Any], dict[str, Any] | None], smk: Any) -> None:
             log = f"; the whole story is in {smk.log[0]}" if smk.log else ""
             say(f"{name}: unexpected {type(error).__name__}: {_first_line(error)}{log}")
             raise SystemExit(1) from None
+        seconds = time.monotonic() - start
+        if rows := [f"{key.replace('_', ' ')} {facts[key]:,}" for key in ("rows_in", "kept", "dropped") if key in facts]:
+            say(f"{name}: done, {', '.join(rows)}, {seconds:.0f} s")
     if stats := getattr(smk.output, "stats", None):
         used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         cost = {
             "rule": smk.rule,
             "shard": shard,
-            "seconds": round(time.monotonic() - start, 3),
+            "seconds": round(seconds, 3),
             "cpu_seconds": round(sum(usage.ru_utime + usage.ru_stime for usage in used), 3),
             "peak_memory_mb": round(max(usage.ru_maxrss for usage in used) / (1 << 20 if sys.platform == "darwin" else 1 << 10)),
         }
