@@ -4,6 +4,7 @@ One reader for everybody: generation (is it well formed?), execution (which prog
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 SECTIONS = ("Reasoning", "Implementation", "Explanation", "Tests")
@@ -60,3 +61,15 @@ def join_sections(sections: Sections) -> str:
 def code_blocks(section: str) -> list[str]:
     """The Python code of each closed fence of a section (other languages left out), in order."""
     return [match.group(2) for match in _FENCE.finditer(section) if match.group(1).lower() in _PYTHON]
+
+
+def map_code_blocks(section: str, change: Callable[[str], str]) -> str:
+    """The section with `change` applied to each block that `code_blocks` gives, which gets a plain ```python fence. The rest stays."""
+
+    def changed(match: re.Match) -> str:
+        if match.group(1).lower() not in _PYTHON:
+            return match.group(0)
+        code = change(match.group(2))
+        return f"```python\n{code}```" if not code or code.endswith("\n") else f"```python\n{code}\n```"
+
+    return _FENCE.sub(changed, section)

@@ -1,0 +1,79 @@
+"""From passing responses to candidates: one well-formed, clean response per instruction."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from selfalign.data.errors import ConfigError
+from selfalign.data.files import to_dropped, to_table
+from selfalign.data.ids import generator
+from selfalign.generation.sections import SectionError, code_blocks, split_sections
+from selfalign.selection.decontamination import Decontamination
+from selfalign.selection.tests import defined_names, tests_call
+
+STEP = "choose_responses"
+
+
+def choose_responses(executed: pa.Table, instructions: pa.Table, benchmarks: Decontamination, policy: str, seed: int) -> tuple[pa.Table, pa.Table]:
+    """(candidates, dropped) of one shard of passing responses.
+
+    A response must have its sections and one test block that asserts and calls, and neither it nor its instruction may contain a
+    benchmark problem. Of what is left of an instruction one is drawn; each is as likely, and the draw depends on the instruction's id alone.
+    """
+    if policy != "random":
+        raise ConfigError(f"selection.policy: {policy} is not built yet; use random")
+    instruction_of = dict(zip(instructions["id"].to_pylist(), instructions["instruction"].to_pylist(), strict=True))
+    needed = sorted(set(executed["instruction_id"].to_pylist()))
+    in_instruction = dict(zip(needed, benchmarks.find([instruction_of[row] for row in needed]), strict=True))
+    rows = executed.select(["id", "function_id", "instruction_id", "response"]).to_pylist()
+    dropped = []
+    left = defaultdict(list)
+    for row, hit in zip(rows, benchmarks.find([row["response"] for row in rows]), strict=True):
+        reason = form_reason(row["response"])
+        if reason is None and (hit := in_instruction[row["instruction_id"]] or hit):
+            reason = ("contaminated", str(hit))
+        if reason:
+            dropped.append(_dropped(row, *reason))
+        else:
+            left[row["instruction_id"]].append(row)
+    chosen = []
+    for instruction, several in left.items():
+        several.sort(key=lambda row: row["id"])
+        one = generator(seed, instruction, "choose response").choice(several)
+        chosen.append({**one, "instruction": instruction_of[instruction]})
+        dropped += [_dropped(row, "not_chosen", one["id"]) for row in several if row is not one]
+    return to_table(chosen, "candidates"), to_dropped(dropped)
+
+
+def _dropped(row: dict, reason: str, detail: str) -> dict:
+    return {"id": row["id"], "parent_id": row["instruction_id"], "step": STEP, "reason": reason, "detail": detail}
+
+
+def form_reason(response: str) -> tuple[str, str] | None:
+    """(reason, detail) for which a passing response is no good example, or None."""
+    try:
+        sections = split_sections(response)
+    except SectionError as error:
+        return "sections", error.detail
+    blocks = code_blocks(sections.tests)
+    if len(blocks) != 1:
+        return "test_blocks", f"{len(blocks)} Python blocks in [Tests]"
+    try:
+        if not tests_call(blocks[0], defined_names(implementation_of(sections.implementation))):
+            return "tests_without_call", ""
+    except SyntaxError as error:  # it ran, but in another Python, or with more than its blocks
+        return "tests_without_call", f"does not parse: {error.msg}"
+    return None
+
+
+def implementation_of(section: str) -> str:
+    """The code of [Implementation], as the execution filter ran it."""
+    return "\n".join(code_blocks(section))
+
+
+def texts_to_compare(candidates: pa.Table) -> dict[str, Sequence[str]]:
+    """The texts of the three near-dedup passes, by part: instruction, response, and the code of the implementation."""
+    responses = candidates["response"].to_pylist()
+    code = [implementation_of(split_sections(response).implementation) for response in responses]
+    return {"instruction": candidates["instruction"].to_pylist(), "response": responses, "code": code}
