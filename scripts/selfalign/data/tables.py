@@ -115,14 +115,17 @@ STEP_OF: dict[str, str] = {
     "dataset": "select_dataset",
 }
 
-_GENERATION = {
+# Reasons that lie with the engine, and those that any generated text can give.
+_ENGINE = {
     "prompt_too_long": "prompt and completion do not fit the model's context",
-    "length_stop": "the completion reached the token limit before its end",
     "engine_failed": "the engine gave no completion after all retries; asked again on the next run",
-    "empty": "the completion is empty",
+}
+_TEXT = {
+    "length_stop": "the completion reached the token limit before its end",
     "repetition": "the completion repeats itself in a loop",
     "refusal": "the completion declines the task",
 }
+_EMPTY = {"empty": "the completion is empty"}
 
 # Verdicts of the execution filter other than `passed`.
 VERDICTS: dict[str, str] = {
@@ -164,10 +167,16 @@ REASONS: dict[str, dict[str, str]] = {
         "type_error": "the type checker reports an error; detail has the first",
         "type_check_failed": "the type checker crashed or timed out on this function alone",
     },
-    "judge_seeds": {"judged_no": "the model finds the docstring insufficient or wrong", "unparsable": "the judge gave neither yes nor no", **_GENERATION},
-    "extract_concepts": {"no_concepts": "no concept in the list", "malformed": "not a comma-separated list of short concepts", **_GENERATION},
-    "write_instructions": {"malformed": "contains another section's heading", **_GENERATION},
-    "write_responses": {"missing_section": "a section is missing or empty", "section_order": "sections repeated or out of order", **_GENERATION},
+    "judge_seeds": {"judged_no": "the model finds the docstring insufficient or wrong", "unparsable": "the judge gave neither yes nor no", **_ENGINE},
+    "extract_concepts": {"no_concepts": "no concept in the list", "malformed": "not one line of short concepts with commas between", **_TEXT, **_ENGINE},
+    "write_instructions": {"malformed": "contains another section's heading", **_EMPTY, **_TEXT, **_ENGINE},
+    "write_responses": {
+        "missing_section": "a section is missing or empty",
+        "section_order": "sections repeated or out of order",
+        **_EMPTY,
+        **_TEXT,
+        **_ENGINE,
+    },
     "execute_responses": VERDICTS,
     "choose_responses": {
         "not_chosen": "another passing response of the same instruction was chosen; detail names it",

@@ -1,20 +1,12 @@
-"""Prompts of the four model steps: a shared prefix (system line and few-shot examples), then the open example.
-
-A step's examples come in a fixed number of draws; each row is assigned one by its id, so that a prefix cache computes
-a draw once. `per-row` draws anew for each row, as the published code does.
-"""
+"""Prompts of the four model steps: a shared prefix (system line and few-shot examples), then the open example."""
 
 from collections.abc import Sequence
 
-from selfalign.data.errors import ConfigError
-from selfalign.data.ids import generator
-from selfalign.generation.fewshot import Example, FewShot, Judged
+from selfalign.generation.fewshot import Example, Judged
 
 HEADING = "### Example"
 STOP = "\n" + HEADING  # the heading of the next example ends a completion
 DIFFICULTIES = ("easy", "medium", "hard")
-
-PER_ROW = "per-row"
 
 
 def property_block(category: str, language: str, concepts: Sequence[str], difficulty: str) -> str:
@@ -48,16 +40,3 @@ def render_prefix(step: str, system: str, examples: Sequence[Example | Judged]) 
     blocks = [system]
     blocks += [f"{HEADING} {i}\n{question(step, example)}{answer(step, example)}" for i, example in enumerate(examples, 1)]
     return "\n\n".join(blocks) + f"\n\n{HEADING} {len(examples) + 1}\n"
-
-
-def draw_examples(fewshot: FewShot, step: str, count: int, seed: int, draw: str) -> list[Example | Judged]:
-    """`count` examples of `step` in random order, the same for the same (seed, step, draw)."""
-    serving = fewshot.serving(step)
-    if len(serving) < count:
-        raise ConfigError(f"{step}: {count} few-shot examples asked for, the few-shot file has {len(serving)} that serve this step")
-    return generator(seed, draw, f"few-shot {step}").sample(serving, count)
-
-
-def assign_draw(row: str, seed: int, step: str, prefixes: int) -> int:
-    """Which of the step's `prefixes` draws the row's prompt begins with."""
-    return generator(seed, row, f"prefix {step}").randrange(prefixes)

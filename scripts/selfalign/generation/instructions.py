@@ -1,0 +1,50 @@
+"""write_instructions (C->I): a programming task from concepts, a category and a difficulty."""
+
+import re
+
+import pyarrow as pa
+
+from selfalign.data.files import to_dropped, to_table
+from selfalign.data.ids import generator
+from selfalign.generation.engines.base import Engine
+from selfalign.generation.fewshot import Example
+from selfalign.generation.prompts import question
+from selfalign.generation.steps import Advance, Rejected, ask_for, complete, finished_text
+
+LANGUAGE = "Python"
+_HEADING = re.compile(
+    r"^(?:### .*|\[(?:Code|Concepts|Verdict|Property|Instruction|Solution|Response|Reasoning|Implementation|Explanation|Tests)\])", re.M
+)
+
+
+def write_instructions(concepts: pa.Table, prompts: dict, engine: Engine, cfg: dict, advance: Advance | None = None) -> tuple[pa.Table, pa.Table]:
+    """(instructions, dropped) of a shard of concepts, cfg["instructions"]["draws"] for each list.
+
+    Category and difficulty are drawn for each instruction by its id from cfg["categories"] and cfg["difficulties"].
+    """
+
+    def drawn(row: str) -> tuple[str, str]:
+        return tuple(generator(cfg["seed"], row, name).choice(cfg[name]) for name in ("categories", "difficulties"))  # type: ignore[return-value]
+
+    def open_example(parent: dict, row: str) -> str:
+        category, difficulty = drawn(row)
+        return question("instructions", Example("", category, LANGUAGE, tuple(parent["concepts"]), difficulty, "", "", ""))
+
+    asked = ask_for("write_instructions", concepts.to_pylist(), prompts, cfg, open_example)
+    kept, dropped = complete("write_instructions", asked, engine, lambda completion: parse_instruction(finished_text(completion)), advance)
+    rows = []
+    for row, instruction in kept:
+        category, difficulty = drawn(row.id)
+        origin = {"function_id": row.parent["function_id"], "concepts_id": row.parent["id"], "draw": row.draw, "prefix": row.prefix}
+        properties = {"category": category, "language": LANGUAGE, "difficulty": difficulty}
+        rows.append({"id": row.id, **origin, **properties, "instruction": instruction})
+    return to_table(rows, "instructions"), to_dropped(dropped)
+
+
+def parse_instruction(text: str) -> str:
+    """The instruction; Rejected if it is empty or goes on into another section."""
+    if not text:
+        raise Rejected("empty")
+    if heading := _HEADING.search(text):
+        raise Rejected("malformed", f"{heading.group()[:40]!r}")
+    return text
