@@ -44,4 +44,4 @@ def test_pack_predicts_the_response_and_its_eos_only():
     assert packed.position_ids.tolist() == [[0, 1, 2, 3, 0, 1, 2]]
     assert packed.predicting.tolist() == [1, 2, 4, 5]
     assert packed.targets.tolist() == [3, 4, 6, 7]
-    assert packed.owner.tolist() == [0, 0, 1, 1]
+    assert packed.borders.tolist() == [0, 4, 7]

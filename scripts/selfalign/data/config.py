@@ -51,6 +51,11 @@ def pick(config: dict[str, Any], *keys: str) -> dict[str, Any]:
     return part
 
 
+def defaults(key: str) -> dict[str, Any]:
+    """The part `key` of a config that says nothing about it, for commands that work without a config file."""
+    return _complete({}, _schema()["properties"][key])
+
+
 def is_local_model(path: str) -> bool:
     """Whether `model.path` is a folder here. A name on the hub has at most one slash and no folder before it."""
     if Path(path).exists() or not re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", path):

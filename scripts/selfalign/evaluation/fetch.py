@@ -24,7 +24,9 @@ def fetch_benchmark(address: str, path: str | os.PathLike) -> int:
         with fsspec.open(address, "rb") as file:
             data = file.read()
     except Exception as error:  # the hub's client raises many kinds: no network, no such file, not allowed
-        raise InputError(f"{address}: cannot be fetched ({' '.join(str(error).split())[:200]}); download it and put its path into the config") from error
+        raise InputError(
+            f"{address}: cannot be fetched ({' '.join(str(error).split())[:200]}); download it and put its path into the config"
+        ) from error
     rows = [{_NAMES.get(name, name): value for name, value in row.items()} for row in _rows(address, data)]
     for number, row in enumerate(rows, 1):
         if missing := [name for name in ("prompt", "canonical_solution") if not isinstance(row.get(name), str)]:

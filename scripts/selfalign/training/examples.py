@@ -37,14 +37,14 @@ class Examples:
 class Packed:
     """Examples one behind another in one row of N tokens, R of which predict a token of a response.
 
-    Positions restart with every example; transformers makes of that a mask under which no example sees another.
+    Positions restart with every example; `borders` tells attention where.
     """
 
     input_ids: torch.Tensor  # [1, N] int64
     position_ids: torch.Tensor  # [1, N] int64
     predicting: torch.Tensor  # [R] int64, places in the row
     targets: torch.Tensor  # [R] int64, the token that follows each of them
-    owner: torch.Tensor  # [R] int64, which of the packed examples it belongs to
+    borders: torch.Tensor  # [examples + 1] int32, 0 and the end of each example
 
 
 def tokenize_rows(rows: Sequence[dict], tokenizer: Any, max_length: int) -> Examples:
@@ -78,13 +78,13 @@ def epoch_batches(count: int, batch_size: int, seed: int, epoch: int) -> list[li
 
 def pack(examples: Sequence[Example]) -> Packed:
     """Several examples as one row."""
-    ids, positions, predicting, targets, owner = [], [], [], [], []
-    for number, example in enumerate(examples):
+    ids, positions, predicting, targets, borders = [], [], [], [], [0]
+    for example in examples:
         start, length = len(ids), len(example.tokens)
         ids += example.tokens
         positions += range(length)
         predicting += range(start + example.prompt - 1, start + length - 1)
         targets += example.tokens[example.prompt :]
-        owner += [number] * example.targets
-    flat = [torch.tensor(values, dtype=torch.int64) for values in (ids, positions, predicting, targets, owner)]
-    return Packed(flat[0][None], flat[1][None], *flat[2:])
+        borders.append(len(ids))
+    flat = [torch.tensor(values, dtype=torch.int64) for values in (ids, positions, predicting, targets)]
+    return Packed(flat[0][None], flat[1][None], flat[2], flat[3], torch.tensor(borders, dtype=torch.int32))

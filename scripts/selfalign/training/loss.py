@@ -11,13 +11,13 @@ from selfalign.training.examples import Example, Packed
 def token_losses(model: Any, packed: Packed) -> torch.Tensor:
     """Cross entropy of each response token in packed order, [R] float32.
 
-    Without an attention mask transformers takes the restarting positions as borders between examples. Logits are computed only where a
-    response token is predicted: with a vocabulary of 49 k they are most of the memory otherwise.
+    Logits are computed only where a response token is predicted: with a vocabulary of 49 k they are most of the memory otherwise.
     """
     device = next(model.parameters()).device
     logits = model(
         input_ids=packed.input_ids.to(device),
         position_ids=packed.position_ids.to(device),
+        cu_seq_lens_q=packed.borders,
         use_cache=False,
         logits_to_keep=packed.predicting.to(device),
     ).logits[0]

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from selfalign.data.errors import InputError, TrainingError
+from selfalign.training import attention
 from selfalign.training.template import chat_template
 
 
@@ -26,7 +27,7 @@ def load_model(model: dict, dtype: str, dropout: float, device: str) -> Any:
     """The weights of the config's `model` with every dropout at `dropout`, in training mode on `device`."""
     try:
         loaded = AutoModelForCausalLM.from_pretrained(
-            model["path"], revision=model["revision"] or None, dtype=getattr(torch, dtype), attn_implementation="sdpa"
+            model["path"], revision=model["revision"] or None, dtype=getattr(torch, dtype), attn_implementation=attention.NAME
         )
     except (OSError, ValueError) as error:
         raise InputError(f"model {model['path']}: cannot be loaded ({_first_line(error)}); set model.path to a complete model folder") from error

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +24,13 @@ import transformers
 from selfalign.data.errors import TrainingError
 from selfalign.data.ids import row_seed
 from selfalign.data.job import Progress, say, write_json
+from selfalign.data.source_hash import source_hashes
 from selfalign.training.examples import Examples, epoch_batches, pack, tokenize_rows
 from selfalign.training.loss import token_losses, token_weights
 from selfalign.training.model import load_model, load_tokenizer, weights_digest
 from selfalign.training.optimizer import make_optimizer, rate_factor
 
 LOSS_COLUMNS = ("step", "epoch", "loss", "learning_rate", "tokens")  # tokens: seen so far, prompts included
-_CODE = ("examples.py", "loss.py", "model.py", "optimizer.py", "template.py", "trainer.py")
 _CURE = "lower training.learning_rate or set training.dtype to float32"
 _SPEED_ONLY = ("save_steps",)  # settings that do not change the weights
 
@@ -73,17 +73,19 @@ def training_key(rows: list[dict], cfg: dict) -> str:
     """A hash of everything that determines the weights. Row order and where the base model lies are not part of it."""
     sha = hashlib.sha256()
     settings = {name: value for name, value in cfg["training"].items() if name not in _SPEED_ONLY}
-    parts = [settings, cfg["seed"], weights_digest(cfg["model"]), torch.__version__, transformers.__version__]
+    code = {name: value for name, value in source_hashes(Path(__file__)).items() if not name.startswith("selfalign.data")}
+    parts = [settings, cfg["seed"], weights_digest(cfg["model"]), code, torch.__version__, transformers.__version__]
     parts += [[row["id"], row["instruction"], row["response"]] for row in sorted(rows, key=lambda row: row["id"])]
     for part in parts:
         sha.update(json.dumps(part, sort_keys=True).encode() + b"\n")
-    for name in _CODE:
-        sha.update(Path(__file__).with_name(name).read_bytes())
     return sha.hexdigest()[:16]
 
 
-def copy_model(trained: Trained, model: str | os.PathLike, losses: str | os.PathLike) -> None:
-    """Put the finished model folder at `model` and the loss table at `losses`; the folder appears whole or not at all."""
+def copy_model(trained: Trained, model: str | os.PathLike, losses: str | os.PathLike, finish: Callable[[Path], None] | None = None) -> None:
+    """Put the finished model folder at `model` and the loss table at `losses`; the folder appears whole or not at all.
+
+    `finish` gets the folder before that, to put more files into it.
+    """
     model, losses = Path(model), Path(losses)
     temporary = model.with_name(f".{model.name}.{os.getpid()}.tmp")
     model.parent.mkdir(parents=True, exist_ok=True)
@@ -91,6 +93,8 @@ def copy_model(trained: Trained, model: str | os.PathLike, losses: str | os.Path
     shutil.copyfile(trained.losses, losses)
     try:
         shutil.copytree(trained.model, temporary)
+        if finish is not None:
+            finish(temporary)
         if model.exists():
             shutil.rmtree(model)
         os.replace(temporary, model)

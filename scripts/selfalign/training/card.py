@@ -1,0 +1,104 @@
+"""The model card (README.md of the model folder), with the notice that the sources ask for.
+
+Every number in the card comes from a file of the run: training settings and facts from `selfalign.json` in the model folder,
+scores from the evaluation files.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from selfalign.data.errors import InputError
+from selfalign.data.job import write_json
+from selfalign.data.notice import notice
+
+FACTS = "selfalign.json"
+_TEMPLATE = Path(__file__).with_name("card.md")
+_NOT_IN_CARD = ("micro_batch", "device", "threads", "save_steps")  # settings that are about the machine
+
+
+def write_card(model: str | os.PathLike, cfg: dict, facts: dict[str, Any]) -> None:
+    """Write README.md, NOTICE.txt and selfalign.json into the model folder. cfg: the config's model, training, sources, seed."""
+    write_json({**{name: cfg[name] for name in ("model", "training", "sources", "seed")}, "facts": facts}, Path(model) / FACTS)
+    (Path(model) / "NOTICE.txt").write_text(notice(cfg["sources"]), encoding="utf-8")
+    complete_card(model, [])
+
+
+def complete_card(model: str | os.PathLike, evaluations: Iterable[str | os.PathLike]) -> None:
+    """Write README.md again with the scores of those of the evaluation files that exist.
+
+    It replaces the file's content in place, so that the model folder itself does not look newer to the workflow.
+    """
+    try:
+        run = json.loads((Path(model) / FACTS).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"model {model}: no {FACTS} in it, so it was not trained by selfalign; a card is written for such models only") from error
+    results = [json.loads(Path(path).read_text(encoding="utf-8")) for path in sorted(map(str, evaluations)) if Path(path).exists()]
+    (Path(model) / "README.md").write_text(card(run, results), encoding="utf-8")
+
+
+def card(run: dict[str, Any], results: list[dict[str, Any]]) -> str:
+    """The text of the card. run: the content of selfalign.json; results: the contents of evaluation files."""
+    base = run["model"]["path"]
+    front = {
+        "pipeline_tag": "text-generation",
+        "base_model": base,
+        "datasets": ["dataset/train.parquet"],
+        "license": _base_licence(base),
+        "library_name": "transformers",
+        "tags": ["code", "instruction-tuned", "self-alignment", "selfalign"],
+    }
+    if tuned := [result for result in results if result["which"] == "tuned"]:
+        front["model-index"] = [{"name": "model", "results": [_index_entry(result) for result in tuned]}]
+    values = {
+        "front": yaml.safe_dump(front, sort_keys=False).strip(),
+        "name": Path(base).name,
+        "base": base,
+        "settings": "\n".join(f"| {name} | {value} |" for name, value in run["training"].items() if name not in _NOT_IN_CARD),
+        "seed": run["seed"],
+        "scores": _table(results) if results else "Not evaluated yet.",
+        "licences": ", ".join(sorted({source["licence"] or "what each row states" for source in run["sources"]})),
+        **{name: f"{value:,}" if isinstance(value, int) else f"{value:.4f}" for name, value in run["facts"].items()},
+    }
+    text = _TEMPLATE.read_text(encoding="utf-8")
+    for name, value in values.items():
+        text = text.replace(f"${name}$", str(value))
+    return text
+
+
+def _base_licence(base: str) -> str:
+    """The licence in the front matter of the base model's card, `other` if it has none."""
+    path = Path(base) / "README.md"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    front = yaml.safe_load(text.split("---")[1]) if text.startswith("---") else {}
+    return front.get("license", "other")
+
+
+def _index_entry(result: dict[str, Any]) -> dict[str, Any]:
+    metrics = [{"type": "pass@1", "value": _percent(result["greedy"]), "name": "pass@1 (greedy)"}]
+    if result["mean"]:
+        metrics.append({"type": "pass@1", "value": _percent(result["mean"]), "name": f"pass@1 (mean of {result['mean']['samples']} samples)"})
+    return {"task": {"type": "text-generation"}, "dataset": {"name": result["benchmark"], "type": result["benchmark"]}, "metrics": metrics}
+
+
+def _table(results: list[dict[str, Any]]) -> str:
+    lines = ["| benchmark | model | prompt | greedy pass@1 | 95% interval | mean of samples | 95% interval |", "|---|---|---|---|---|---|---|"]
+    for result in results:
+        cells = [result["benchmark"], result["which"], result["form"], *_cells(result["greedy"]), *_cells(result["mean"])]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cells(score: dict[str, Any] | None) -> tuple[str, str]:
+    if score is None:
+        return "", ""
+    low, high = (round(100 * value, 1) for value in score["interval"])
+    return str(_percent(score)), f"{low} to {high}"
+
+
+def _percent(score: dict[str, Any]) -> float:
+    return round(100 * score["score"], 1)

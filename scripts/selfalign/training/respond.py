@@ -1,0 +1,59 @@
+"""One response of a tuned model, as it is made: chat template, prefix, greedy, until EOS or the heading of another section."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from selfalign.data.errors import InputError
+from selfalign.training.template import STOP
+
+
+def load_tuned(folder: str) -> tuple[Any, Any]:
+    """(model, tokenizer) of a folder or hub name that has a chat template; on the GPU if there is one."""
+    if folder.startswith("results/") and not Path(folder).is_dir():
+        raise InputError(f"model {folder}: no such folder; make it with: snakemake --cores all {folder}")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    except (OSError, ValueError) as error:
+        raise InputError(f"model {folder}: cannot be loaded ({str(error).strip().splitlines()[0]})") from error
+    if tokenizer.chat_template is None:
+        raise InputError(f"model {folder}: its tokenizer has no chat template; give a tuned model with --model")
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
+
+
+def stream_response(model: Any, tokenizer: Any, instruction: str, prefix: str = "", max_new_tokens: int = 1024) -> Iterator[str]:
+    """The response in pieces, `prefix` first. Nothing is yielded that could still turn out to be the beginning of `###`."""
+    prompt = tokenizer.apply_chat_template([{"role": "user", "content": instruction}], add_generation_prompt=True, tokenize=False)
+    ids = tokenizer(prompt + prefix, add_special_tokens=False, return_tensors="pt")["input_ids"].to(model.device)
+    room = model.config.max_position_embeddings - ids.shape[1]
+    if room < 1:
+        raise InputError(f"the instruction has {ids.shape[1]} tokens, and the model's context {model.config.max_position_embeddings}; shorten it")
+    yield prefix
+    cache, tokens, said = None, [], 0
+    for _ in range(min(max_new_tokens, room)):
+        with torch.inference_mode():
+            output = model(input_ids=ids, past_key_values=cache, use_cache=True)
+        cache, ids = output.past_key_values, output.logits[:, -1:].argmax(-1)
+        if ids.item() == tokenizer.eos_token_id:
+            break
+        tokens.append(ids.item())
+        text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        if STOP in text:
+            yield text[said : text.index(STOP)]
+            return
+        ready = len(text) - _unsettled(text)
+        if ready > said:
+            yield text[said:ready]
+            said = ready
+    yield tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)[said:]
+
+
+def _unsettled(text: str) -> int:
+    """How many characters at the end may change or become part of the stop string."""
+    if text.endswith("\ufffd"):  # the first bytes of a character
+        return len(text) - len(text.rstrip("\ufffd"))
+    return next((length for length in range(len(STOP) - 1, 0, -1) if text.endswith(STOP[:length])), 0)
