@@ -19,9 +19,16 @@ SHARDED = ("extracted", "functions", "seeds", "concepts", "instructions", "respo
 STEPS = ("judge", "concepts", "instructions", "responses")
 PARTS = ("instruction", "response", "code")  # of a candidate: one near-dedup pass each, in this order
 
+
+def extra_name(address):
+    """A name for a benchmark that only decontamination sees: its address without kind, owner and suffix."""
+    path = address.removeprefix(f"{HUB}datasets/").partition("/")[2] if address.startswith(HUB) else address
+    return "-".join(Path(path).with_suffix("").parts).strip("-")
+
+
 # Benchmarks by name: files here, or files that fetch_benchmark makes of an address on the hub.
 EVALUATED = {benchmark["name"]: benchmark["data"] for benchmark in CONFIG["evaluation"]["benchmarks"]}
-EXTRA = {f"extra-{i}": address for i, address in enumerate(CONFIG["decontamination"]["extra"])}
+EXTRA = {extra_name(address): address for address in CONFIG["decontamination"]["extra"]}
 FETCHED = {name: address for name, address in {**EVALUATED, **EXTRA}.items() if address.startswith(HUB)}
 
 

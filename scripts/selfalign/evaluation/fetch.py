@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from selfalign.data.errors import InputError
 
-# What other benchmarks call HumanEval's columns: MBPP and MBPP+ say `code`.
-_NAMES = {"code": "canonical_solution"}
+# What MBPP calls HumanEval's columns.
+_NAMES = {"code": "canonical_solution", "text": "prompt"}
 
 
 def fetch_benchmark(address: str, path: str | os.PathLike) -> int:

@@ -1,0 +1,63 @@
+# make run     sets up .venv and runs the pipeline        make lint    ruff, snakefmt, snakemake --lint
+# make test    sets up .venv and runs the tests           make clean   deletes what runs have made (results, caches)
+# Set-up happens once, and again when the lock changes. PYTHON=python3.12 names another Python, CONFIG=FILE another config.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := run
+
+PYTHON ?= python3
+CONFIG ?=
+VENV := .venv
+LOCK := requirements.in constraints.txt
+STAMP := $(VENV)/set-up-$(shell cat $(LOCK) pyproject.toml | cksum | tr -dc '0-9')
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PATH
+
+.PHONY: run test lint format lock clean set-up
+
+run: set-up
+	@$(VENV)/bin/snakemake --cores all $(if $(CONFIG),--configfile $(CONFIG))
+
+test: set-up
+	@$(VENV)/bin/python -m pytest
+
+lint: set-up
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/snakefmt --line-length 150 --check Snakefile rules
+	@$(VENV)/bin/snakemake --lint
+
+format: set-up
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/snakefmt --line-length 150 Snakefile rules
+
+set-up: $(STAMP)
+
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit("selfalign needs Python 3.11 or newer: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@echo "set-up, step 1 of 4: an environment of its own in $(VENV); left: torch, the other packages, selfalign itself"
+	@$(PYTHON) -m venv $(VENV)
+	@echo "set-up, step 2 of 4: torch, the largest package (minutes); left: the other packages, selfalign itself"
+	@$(PIP) --requirement <(grep '^torch' requirements.in)
+	@echo "set-up, step 3 of 4: the other packages (a minute or two); left: selfalign itself"
+	@$(PIP) --requirement requirements.in
+	@echo "set-up, step 4 of 4: selfalign itself"
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@rm -f $(VENV)/set-up-*
+	@touch $@
+	@echo "set-up is done; it runs again only when the lock changes"
+
+# The lock, from the newest versions that requirements.in allows. Without local labels (2.13.0+cpu): builds differ by machine.
+lock:
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --requirement requirements.in
+	sed -n '/^#/p' constraints.txt > constraints.new
+	.venv-lock/bin/python -m pip freeze --all --exclude pip | grep -v -e '^-e' -e ' @ ' | sed -E 's/\+[a-z0-9.]+$$//' >> constraints.new
+	mv constraints.new constraints.txt
+	rm -rf .venv-lock
+
+clean:
+	find . -maxdepth 2 -path './results*/*' ! -path './results/README.md' -exec rm -rf {} +
+	rm -rf cache cache-* .snakemake

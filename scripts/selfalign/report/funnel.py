@@ -1,0 +1,96 @@
+"""How many rows each step was asked for, kept and dropped, and why: counted from the files, checked for lost rows."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from selfalign.data.errors import InputError, SelfalignError
+from selfalign.data.tables import REASONS, STEP_OF
+
+# Rows of which dataset a step is asked about, and the key of the config with its number of draws for each.
+_PARENT = {
+    "functions": "extracted",
+    "seeds": "functions",
+    "concepts": "seeds",
+    "instructions": "concepts",
+    "responses": "instructions",
+    "executed": "responses",
+    "candidates": "executed",
+    "dataset": "candidates",
+}
+_DRAWS = {"seeds": "judge", "concepts": "concepts", "instructions": "instructions", "responses": "responses"}
+
+
+class LostRowsError(SelfalignError):
+    """A step kept and dropped another number of rows than it was asked for."""
+
+
+def count_steps(kept: Iterable[str], dropped: Iterable[str], cfg: dict[str, Any]) -> list[dict[str, Any]]:
+    """One dict for each step: step, dataset, rows_in, draws, asked, kept, dropped, reasons (every documented one, zeros too).
+
+    `kept` and `dropped` are parquet files in folders named after their dataset. The first step has no rows before it: it is
+    asked for what it found. LostRowsError if a step's rows do not add up.
+    """
+    kept_files, dropped_files = _by_dataset(kept), _by_dataset(dropped)
+    steps: list[dict[str, Any]] = []
+    rows = {dataset: sum(_rows(path) for path in kept_files[dataset]) for dataset in STEP_OF}
+    for dataset, step in STEP_OF.items():
+        reasons = _reasons(step, dropped_files[dataset])
+        total = sum(reasons.values())
+        parent = _PARENT.get(dataset)
+        rows_in = rows[parent] if parent else rows[dataset] + total
+        draws = cfg[_DRAWS[dataset]]["draws"] if dataset in _DRAWS else 1
+        counts = {"rows_in": rows_in, "draws": draws, "asked": rows_in * draws, "kept": rows[dataset], "dropped": total}
+        steps.append({"step": step, "dataset": dataset, **counts, "reasons": reasons})
+        if counts["asked"] != counts["kept"] + total:
+            difference = counts["asked"] - counts["kept"] - total
+            raise LostRowsError(
+                f"{step}: asked for {counts['asked']:,} rows, kept {counts['kept']:,} + dropped {total:,}: "
+                f"{abs(difference):,} {'lost' if difference > 0 else 'too many'}; this is a defect of selfalign, please report it"
+            )
+    return steps
+
+
+def explain_empty(results_dir: str | os.PathLike) -> str:
+    """One line on where the rows of a run with an empty final dataset went: each dataset's rows, and the commonest reasons of the
+    first step that kept none. Counts the shards that are there."""
+    parts, culprit = [], ""
+    for dataset, step in STEP_OF.items():
+        rows = sum(_rows(path) for path in (Path(results_dir) / dataset).glob("*.parquet"))
+        if dataset != "dataset":
+            parts.append(f"{dataset} {rows:,}")
+        if not rows:
+            reasons = _reasons(step, (Path(results_dir) / "dropped" / dataset).glob("*.parquet"))
+            common = sorted(((count, reason) for reason, count in reasons.items() if count), reverse=True)[:3]
+            culprit = f"; {step} kept none" + (f" ({', '.join(f'{reason} {count:,}' for count, reason in common)})" if common else "")
+            break
+    return f"no row is left for the final dataset: {', '.join(parts)}{culprit}"
+
+
+def _by_dataset(paths: Iterable[str]) -> dict[str, list[str]]:
+    files: dict[str, list[str]] = {dataset: [] for dataset in STEP_OF}
+    for path in paths:
+        files[Path(path).parent.name].append(path)
+    return files
+
+
+def _rows(path: str | os.PathLike) -> int:
+    try:
+        return pq.read_metadata(path).num_rows
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: not a readable parquet file; delete it and run again") from error
+
+
+def _reasons(step: str, paths: Iterable[str | os.PathLike]) -> dict[str, int]:
+    """Dropped rows by reason. A step's files hold its own drops only."""
+    counts = dict.fromkeys(REASONS[step], 0)
+    for path in paths:
+        found = pc.value_counts(pq.read_table(path, columns=["reason"], partitioning=None)["reason"])
+        for entry in found.to_pylist():
+            counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
+    return counts

@@ -1,0 +1,87 @@
+"""results/summary.json: what a run made, what it dropped and why, what it cost, and how its models score."""
+
+import csv
+import json
+import platform
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from selfalign.report.funnel import count_steps
+
+_PACKAGES = ("torch", "transformers", "tokenizers", "snakemake", "pyarrow", "tree-sitter", "tree-sitter-python", "datasketch", "basedpyright")
+_COST = ("seconds", "cpu_seconds", "peak_memory_mb")
+_NOT_ADDED = ("rule", "shard", "rows_in", "kept", "dropped", *_COST)
+
+
+def summarize(
+    cfg: dict[str, Any], kept: Sequence[str], dropped: Sequence[str], stats: Iterable[str], loss: str, evaluation: Iterable[str], notice: str
+) -> dict[str, Any]:
+    """The summary of a run from its files. LostRowsError if rows of a step do not add up."""
+    steps = count_steps(kept, dropped, cfg)
+    jobs = [_read(path) for path in stats]
+    by_rule: dict[str, list[dict]] = {}
+    for job in jobs:
+        by_rule.setdefault(job["rule"], []).append(job)
+    costs = {rule: _cost(rows) for rule, rows in by_rule.items()}
+    for step in steps:
+        step["cost"] = costs[step["step"]]
+    executed = next(step for step in steps if step["step"] == "execute_responses")
+    return {
+        "final_rows": steps[-1]["kept"],
+        "steps": steps,
+        "verdicts": {"passed": executed["kept"], **executed["reasons"]},
+        "training": {**{key: value for key, value in by_rule["train_model"][0].items() if key not in ("rule", "shard")}, "loss": _losses(loss)},
+        "evaluation": _evaluation(evaluation),
+        "cost": {
+            "seconds": round(sum(job["seconds"] for job in jobs), 3),
+            "cpu_seconds": round(sum(job["cpu_seconds"] for job in jobs), 3),
+            "peak_memory_mb": max(job["peak_memory_mb"] for job in jobs),
+            "rules": costs,
+        },
+        "licences": {"sources": [{key: source[key] for key in ("name", "kind", "licence")} for source in cfg["sources"]], "notice": notice},
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}},
+        "config": cfg,
+    }
+
+
+def _cost(jobs: list[dict]) -> dict[str, Any]:
+    """What the jobs of a rule cost together: times and numbers (tokens, requests) added up, memory of the largest."""
+    total: dict[str, Any] = {"jobs": len(jobs)}
+    total |= {name: round(sum(job[name] for job in jobs), 3) for name in ("seconds", "cpu_seconds")}
+    total["peak_memory_mb"] = max(job["peak_memory_mb"] for job in jobs)
+    for job in jobs:
+        for name, value in job.items():
+            if name not in _NOT_ADDED and isinstance(value, int | float) and not isinstance(value, bool):
+                total[name] = total.get(name, 0) + value
+    return total
+
+
+def _losses(path: str) -> dict[str, float | int]:
+    with open(path, newline="", encoding="utf-8") as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    return {"steps": len(losses), "first": losses[0], "last": losses[-1]}
+
+
+def _evaluation(paths: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """By benchmark and model: problems, form, greedy and mean with intervals, and the gain of the tuned model in points."""
+    table: dict[str, dict[str, Any]] = {}
+    for path in paths:
+        benchmark, which = Path(path).name.removesuffix(".json").rsplit(".", 1)
+        result = _read(path)
+        table.setdefault(benchmark, {})[which] = {
+            key: result[key] for key in ("problems", "form", "greedy", "mean", "groups", "forms") if key in result
+        }
+    for models in table.values():
+        if {"base", "tuned"} <= models.keys():
+            models["gain"] = {kind: _gain(models["base"][kind], models["tuned"][kind]) for kind in ("greedy", "mean")}
+    return table
+
+
+def _gain(base: dict | None, tuned: dict | None) -> float | None:
+    return round(100 * (tuned["score"] - base["score"]), 2) if base and tuned else None
+
+
+def _read(path: str) -> Any:
+    return json.loads(Path(path).read_text(encoding="utf-8"))

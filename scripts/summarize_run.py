@@ -1,0 +1,18 @@
+"""Summarize the run: counts, reasons, costs, scores."""
+
+from selfalign.data.job import run_script, say, write_json
+from selfalign.report.summary import summarize
+
+
+def main(smk):
+    files = smk.input
+    summary = summarize(smk.params.cfg, files.kept, files.dropped, files.stats, files.loss, files.evaluation, files.notice)
+    write_json(summary, smk.output.summary)
+    say(f"final dataset: {summary['final_rows']:,} rows")
+    for benchmark, models in summary["evaluation"].items():
+        scores = ", ".join(f"{which} {100 * models[which]['greedy']['score']:.1f}%" for which in ("base", "tuned") if which in models)
+        say(f"{benchmark}, greedy: {scores}")
+
+
+if __name__ == "__main__":
+    run_script(main, snakemake)  # noqa: F821
