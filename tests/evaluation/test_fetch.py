@@ -1,0 +1,43 @@
+import gzip
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from selfalign.data.errors import InputError
+from selfalign.evaluation.fetch import fetch_benchmark
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_parquet_with_mbpp_columns_becomes_humanevals_format(tmp_path):
+    pq.write_table(pa.table({"task_id": [2], "text": ["Add two."], "code": ["def add(x):\n    return x + 2"]}), tmp_path / "mbpp.parquet")
+    assert fetch_benchmark(str(tmp_path / "mbpp.parquet"), tmp_path / "out" / "mbpp.jsonl") == 1
+    assert lines(tmp_path / "out" / "mbpp.jsonl") == [{"task_id": 2, "prompt": "Add two.", "canonical_solution": "def add(x):\n    return x + 2"}]
+
+
+def test_gzipped_jsonl(tmp_path):
+    row = {"task_id": "a/0", "prompt": "def é():", "canonical_solution": "    pass"}
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(json.dumps(row).encode()))
+    fetch_benchmark(str(tmp_path / "a.jsonl.gz"), tmp_path / "a.jsonl")
+    assert lines(tmp_path / "a.jsonl") == [row]
+
+
+def test_missing_file_names_the_address_and_the_way_out(tmp_path):
+    with pytest.raises(InputError, match="none.parquet: cannot be fetched .*put its path into the config"):
+        fetch_benchmark(str(tmp_path / "none.parquet"), tmp_path / "out.jsonl")
+
+
+def test_problem_without_a_solution_is_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"prompt": "x"}\n')
+    with pytest.raises(InputError, match="problem 1 has no canonical_solution; its columns are prompt"):
+        fetch_benchmark(str(tmp_path / "a.jsonl"), tmp_path / "out.jsonl")
+
+
+def test_file_that_is_not_json_is_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_text("<html>")
+    with pytest.raises(InputError, match="neither parquet nor JSONL"):
+        fetch_benchmark(str(tmp_path / "a.jsonl"), tmp_path / "out.jsonl")
