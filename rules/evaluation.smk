@@ -53,12 +53,10 @@ rule evaluate_model:
 
 rule ablate:
     input:
-        dataset=f"{RESULTS}/dataset/train.parquet",
         instructions=shards("instructions"),
-        concepts=shards("concepts"),
-        seeds=shards("seeds"),
         responses=shards("responses"),
         executed=shards("executed"),
+        dropped=shards("dropped/executed"),
         benchmarks=[benchmark_file(name) for name in EVALUATED],
         base=model_files(),
     output:
@@ -75,7 +73,7 @@ rule ablate:
         mem_mb=3000,
         gpu=max(ENGINE_GPUS, TRAINING_GPUS),
     params:
-        cfg=cfg("model", "engine", "execution", "training", "evaluation", "selection", "ablation", "seed"),
+        cfg=cfg("model", "engine", "execution", "training", "evaluation", "selection", "decontamination", "ablation", "seed"),
         cache_dir=CONFIG["cache_dir"],
         sources=sources("ablate"),
     message:
