@@ -16,7 +16,12 @@ CFG = {
     "model": {"path": "models/tiny"},
     "sources": [{"name": "library", "kind": "stdlib", "licence": "PSF-2.0"}],
 }
-TEXTS = {"content": "def double(x):\n    return 2 * x", "instruction": "Double <a> number & return it.", "response": "[Tests] assert x < 2", "detail": ""}
+TEXTS = {
+    "content": "def double(x):\n    return 2 * x",
+    "instruction": "Double <a> number & return it.",
+    "response": "[Tests] assert x < 2",
+    "detail": "",
+}
 
 
 def row(dataset, number):

@@ -2,7 +2,7 @@ import pytest
 
 from selfalign.data.errors import InputError
 from selfalign.data.tables import REASONS
-from selfalign.report.funnel import LostRowsError, count_steps, explain_empty
+from selfalign.report.funnel import LostRowsError, count_steps
 
 
 def counts(run, dataset):
@@ -49,11 +49,3 @@ def test_truncated_file_is_named(run):
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(InputError, match="seeds/0.parquet"):
         count_steps(run.kept, run.dropped, run.cfg)
-
-
-def test_empty_run_says_at_which_step_the_rows_went(run):
-    run.put("executed", [], [(str(i), "", reason, "") for i, reason in enumerate(["timeout", "no_code", "timeout"])])
-    assert explain_empty(run.folder) == (
-        "no row is left for the final dataset: extracted 2, functions 2, seeds 1, concepts 2, instructions 1, responses 2, executed 0; "
-        "execute_responses kept none (timeout 2, no_code 1)"
-    )

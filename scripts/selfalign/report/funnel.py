@@ -56,22 +56,6 @@ def count_steps(kept: Iterable[str], dropped: Iterable[str], cfg: dict[str, Any]
     return steps
 
 
-def explain_empty(results_dir: str | os.PathLike) -> str:
-    """One line on where the rows of a run with an empty final dataset went: each dataset's rows, and the commonest reasons of the
-    first step that kept none. Counts the shards that are there."""
-    parts, culprit = [], ""
-    for dataset, step in STEP_OF.items():
-        rows = sum(_rows(path) for path in (Path(results_dir) / dataset).glob("*.parquet"))
-        if dataset != "dataset":
-            parts.append(f"{dataset} {rows:,}")
-        if not rows:
-            reasons = _reasons(step, (Path(results_dir) / "dropped" / dataset).glob("*.parquet"))
-            common = sorted(((count, reason) for reason, count in reasons.items() if count), reverse=True)[:3]
-            culprit = f"; {step} kept none" + (f" ({', '.join(f'{reason} {count:,}' for count, reason in common)})" if common else "")
-            break
-    return f"no row is left for the final dataset: {', '.join(parts)}{culprit}"
-
-
 def _by_dataset(paths: Iterable[str]) -> dict[str, list[str]]:
     files: dict[str, list[str]] = {dataset: [] for dataset in STEP_OF}
     for path in paths:
