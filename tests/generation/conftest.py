@@ -36,6 +36,12 @@ def _save_model(folder, seed: int = 0, **config) -> None:
     Starcoder2ForCausalLM(Starcoder2Config(**{**shape, **rest, **config})).save_pretrained(folder)
 
 
+@pytest.fixture
+def engine_cfg() -> dict:
+    """The config's `engine` of these tests."""
+    return dict(ENGINE)
+
+
 @pytest.fixture(scope="session")
 def opened():
     """A function: an engine on the model in `folder`, with `values` in its part of the config."""

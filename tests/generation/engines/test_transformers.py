@@ -12,6 +12,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, BertConfig, BertModel
 from selfalign.data.errors import EngineError
 from selfalign.generation.engines import Request
 
+ONE = [Request("a", "", "def", 0, 0.0, 2, ())]
+
 
 def run(engine, requests) -> dict[str, tuple]:
     """By row: all that must not depend on others (the shared prefix's cost does)."""
@@ -155,7 +157,7 @@ def test_a_model_whose_attention_it_cannot_do_is_refused(tmp_path, opened, save_
     shape = dict(vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8)
     AutoModelForCausalLM.from_config(Gemma2Config(**shape)).save_pretrained(tmp_path)
     with pytest.raises(EngineError, match="engine.kind to vllm or openai"):
-        opened(tmp_path)
+        next(opened(tmp_path).complete(ONE))
 
 
 def test_what_is_no_usable_model_is_one_clear_line(tmp_path, model_folder, opened, save_model, save_tokenizer):
@@ -173,7 +175,7 @@ def test_what_is_no_usable_model_is_one_clear_line(tmp_path, model_folder, opene
     }
     for folder, said in cases.items():
         with pytest.raises(EngineError, match=said) as caught:
-            opened(folder)
+            next(opened(folder).complete(ONE))
         assert "\n" not in str(caught.value)
         assert str(folder) in str(caught.value)
         assert "model.path" in str(caught.value)
@@ -187,7 +189,7 @@ def test_weights_with_a_hole_are_refused(tmp_path, model_folder, opened):
     del weights["model.layers.1.mlp.c_fc.weight"]
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(EngineError, match="model.layers.1.mlp.c_fc.weight"):
-        opened(tmp_path)
+        next(opened(tmp_path).complete(ONE))
 
 
 def test_the_fingerprint_tells_models_and_number_types_apart(tmp_path, model_folder, engine, opened, save_model, save_tokenizer):

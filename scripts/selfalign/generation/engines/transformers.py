@@ -55,35 +55,43 @@ class TransformersEngine:
     def __init__(self, model: dict, engine: dict):
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
+        self.path, self._revision, self._dtype = model["path"], model["revision"] or None, engine["dtype"]
         self.device = torch.device(engine["device"])
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise EngineError(f"engine.device {engine['device']}: no CUDA device here; set engine.device to cpu")
         torch.set_num_threads(engine["threads"])
         self.batch_size = engine["batch_size"]
-        path, revision = model["path"], model["revision"] or None
-        config = _loaded(path, "config", lambda: AutoConfig.from_pretrained(path, revision=revision))
-        _check_architecture(path, config)
-        self.tokenizer = _loaded(path, "tokenizer", lambda: AutoTokenizer.from_pretrained(path, revision=revision))
+        config = _loaded(self.path, "config", lambda: AutoConfig.from_pretrained(self.path, revision=self._revision))
+        _check_architecture(self.path, config)
+        self.tokenizer = _loaded(self.path, "tokenizer", lambda: AutoTokenizer.from_pretrained(self.path, revision=self._revision))
         if not self.tokenizer.encode("a", add_special_tokens=False):  # what transformers makes of a folder without its files
-            raise EngineError(f"model {path}: the folder has no usable tokenizer; set model.path to a complete model")
-        dtype = engine["dtype"] if engine["dtype"] == "auto" else getattr(torch, engine["dtype"])
-        self.model = _load_weights(path, revision, dtype, self.device)
+            raise EngineError(f"model {self.path}: the folder has no usable tokenizer; set model.path to a complete model")
+        self._start = _start_tokens(self.tokenizer)
         limit = getattr(config, "max_position_embeddings", None) or 0
         if model["context"] and limit and model["context"] > limit:
-            raise EngineError(f"model.context {model['context']} is more than model {path} can take ({limit}); lower it, or set it to 0")
+            raise EngineError(f"model.context {model['context']} is more than model {self.path} can take ({limit}); lower it, or set it to 0")
         self.context = model["context"] or limit
         if not self.context:
-            raise EngineError(f"model {path}: its config does not say how long a text it takes; set model.context")
-        ends = [self.tokenizer.eos_token_id, getattr(self.model.generation_config, "eos_token_id", None)]
-        self.ends = {end for part in ends for end in (part if isinstance(part, list) else [part]) if end is not None}
-        self._start = _start_tokens(self.tokenizer)
-        self._check_attention()
-        facts = (transformers.__version__, torch.__version__, self.model.dtype, self.device.type, self.context, _digest(path, config))
+            raise EngineError(f"model {self.path}: its config does not say how long a text it takes; set model.context")
+        facts = (transformers.__version__, torch.__version__, self._dtype, self.device.type, self.context, _digest(self.path, config))
         self.fingerprint = hashlib.sha256("\n".join(["transformers 1", *map(str, facts)]).encode()).hexdigest()
+        self._loaded_model: Any = None
+        self._ends: set[int] = set()
+
+    @property
+    def model(self) -> Any:
+        """The weights, loaded when they are first needed: where the cache answers all requests they never are."""
+        if self._loaded_model is None:
+            dtype = self._dtype if self._dtype == "auto" else getattr(torch, self._dtype)
+            self._loaded_model = _load_weights(self.path, self._revision, dtype, self.device)
+            ends = [self.tokenizer.eos_token_id, getattr(self._loaded_model.generation_config, "eos_token_id", None)]
+            self._ends = {end for part in ends for end in (part if isinstance(part, list) else [part]) if end is not None}
+            self._check_attention()
+        return self._loaded_model
 
     def close(self) -> None:
         """Give back the model's memory."""
-        self.model = None
+        self._loaded_model = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -209,7 +217,7 @@ class TransformersEngine:
         """The row's completion if its newest token ends it: by an end token, by a stop string, or by the limit."""
         request, tokens = row.request, row.tokens
         reason = ""
-        if tokens[-1] in self.ends:
+        if tokens[-1] in self._ends:
             reason, tokens = "stop", tokens[:-1]
         elif request.stop:
             # A token has at least one byte: a stop string that ends in the newest token lies within this many tokens.

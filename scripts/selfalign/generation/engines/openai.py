@@ -1,0 +1,186 @@
+"""The openai engine: any server that speaks /v1/completions (vLLM's own, llama.cpp, SGLang, TGI).
+
+One HTTP request per row, so that nothing can be attributed to another row; `batch_size` of them are in flight. What may pass by
+itself (no connection, a timeout, 429, 5xx, an answer that is no completion) is tried again, later each time; a row whose
+attempts are used up is a failed completion. The key, if the server wants one, is in the environment variable OPENAI_API_KEY.
+"""
+
+import asyncio
+import hashlib
+import os
+import random
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import httpx2
+
+from selfalign.data.errors import EngineError
+from selfalign.generation.engines.base import Completion, Request
+
+_TIMEOUT_SECONDS = 600.0  # for one answer
+_BACKOFF_SECONDS = 0.5  # before the second attempt; doubled for each one more, up to the longest
+_LONGEST_BACKOFF_SECONDS = 30.0
+_TOP_TOKENS = 20  # log-probabilities asked for; vLLM gives no more by default
+_TOO_LONG = re.compile(r"context (length|size|window)|maximum.{0,20} length|too long|too large|exceed", re.IGNORECASE)
+
+
+class _Retry(Exception):
+    """An answer that may be better next time; `wait` is how long the server asks to wait, in seconds."""
+
+    def __init__(self, detail: str, wait: float = 0.0):
+        super().__init__(detail)
+        self.wait = wait
+
+
+class OpenAIEngine:
+    """`model` and `engine` are these parts of the config; `model["path"]` is the model's name at the server `engine["url"]`.
+
+    EngineError, in one line, if no server answers, or it does not serve that model.
+    """
+
+    def __init__(self, model: dict, engine: dict, timeout: float = _TIMEOUT_SECONDS, backoff: float = _BACKOFF_SECONDS):
+        if not engine["url"].startswith(("http://", "https://")):
+            raise EngineError(f"engine.url {engine['url']!r}: the openai engine needs the address of a server, such as http://localhost:8000/v1")
+        self.url = engine["url"].rstrip("/")
+        self.model = model["path"]
+        self.in_flight = engine["batch_size"]
+        self.attempts = engine["retries"] + 1
+        self.backoff = backoff
+        key = os.environ.get("OPENAI_API_KEY")
+        self._client = {"timeout": timeout, "headers": {"Authorization": f"Bearer {key}"} if key else {}}
+        served = asyncio.run(self._served())
+        self.fingerprint = hashlib.sha256(f"openai 1\n{self.model}\n{served}".encode()).hexdigest()
+
+    def close(self) -> None:
+        """Nothing is held between calls."""
+
+    def complete(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """One completion per request, as they arrive."""
+        queue = deque(requests)
+        pending: set[asyncio.Task] = set()
+        with asyncio.Runner() as runner:
+            limits = httpx2.Limits(max_connections=self.in_flight, max_keepalive_connections=self.in_flight)
+            client = httpx2.AsyncClient(limits=limits, **self._client)
+            try:
+                while queue or pending:
+                    for task in runner.run(self._next(client, queue, pending)):
+                        yield task.result()
+            finally:
+                for task in pending:
+                    task.cancel()
+                runner.run(client.aclose())
+
+    async def _next(self, client: Any, queue: deque[Request], pending: set[asyncio.Task]) -> set[asyncio.Task]:
+        """Keep requests in flight until some are done; returns these."""
+        while queue and len(pending) < self.in_flight:
+            pending.add(asyncio.create_task(self._completion(client, queue.popleft())))
+        done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        pending -= done
+        return done
+
+    async def _completion(self, client: Any, request: Request) -> Completion:
+        body = {"model": self.model, "prompt": request.prefix + request.prompt, "seed": request.seed, "n": 1}
+        if request.choices:
+            body |= {"max_tokens": 1, "temperature": 0.0, "logprobs": _TOP_TOKENS}
+        else:
+            body |= {"max_tokens": request.max_new_tokens, "temperature": request.temperature, "stop": list(request.stop)}
+        detail = ""
+        for attempt in range(self.attempts):
+            try:
+                answer = await client.post(f"{self.url}/completions", json=body)
+                return self._read(request, answer)
+            except _Retry as error:
+                detail, wait = str(error), error.wait
+            except httpx2.RequestError as error:
+                detail, wait = f"{type(error).__name__}: {error}".rstrip(": "), 0.0
+            if attempt + 1 < self.attempts:
+                await self._pause(attempt, wait)
+        return Completion(request.id, "", "failed", f"{detail} ({self.attempts} attempts)")
+
+    async def _pause(self, attempt: int, wait: float) -> None:
+        # Spread out, so that rows which failed together do not come back together.
+        pause = min(self.backoff * 2**attempt, _LONGEST_BACKOFF_SECONDS) * random.uniform(0.5, 1.0)
+        await asyncio.sleep(max(pause, min(wait, _LONGEST_BACKOFF_SECONDS)))
+
+    def _read(self, request: Request, answer: Any) -> Completion:
+        """The completion in a server's answer."""
+        status, said = answer.status_code, " ".join(answer.text.split())[:200]
+        if status == 429 or status >= 500:
+            wait = answer.headers.get("retry-after", "")
+            raise _Retry(f"HTTP {status}: {said}", float(wait) if wait.isdigit() else 0.0)
+        if status in (401, 403):
+            raise EngineError(f"{self.url}: HTTP {status}: the server wants another key; set OPENAI_API_KEY")
+        if status == 404:
+            raise EngineError(f"{self.url}: HTTP 404: {said}; check engine.url and model.path ({self.model})")
+        if status in (400, 413, 422) and _TOO_LONG.search(said):
+            return Completion(request.id, "", "prompt_too_long", said)
+        if status != 200:
+            return Completion(request.id, "", "failed", f"HTTP {status}: {said}")
+        try:
+            data = answer.json()
+            (choice,) = data["choices"]
+            text, reason = choice["text"], choice["finish_reason"]
+            if not isinstance(text, str) or not isinstance(reason, str) or reason in ("abort", "error"):
+                raise ValueError(f"finish_reason {reason!r}")
+            logprobs = _choice_logprobs(choice.get("logprobs"), request.choices)
+            usage = data.get("usage") or {}
+            prompt_tokens = int(usage.get("prompt_tokens") or 0)
+            cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
+            output_tokens = int(usage.get("completion_tokens") or 0)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _Retry(f"no completion in the answer ({type(error).__name__}: {error}): {said}") from error
+        if request.choices:
+            reason = "stop"
+            text = request.choices[max(range(len(logprobs)), key=logprobs.__getitem__)] if logprobs else text
+        # Some servers leave the stop string in.
+        cuts = [at for stop in request.stop if (at := text.find(stop)) >= 0]
+        text = text[: min(cuts)] if cuts else text
+        finish = "length" if reason == "length" and not cuts else "stop"
+        return Completion(request.id, text, finish, "", prompt_tokens, prompt_tokens - cached, output_tokens, logprobs)
+
+    async def _served(self) -> str:
+        """What the server says about the model, "" if it has no list of models."""
+        async with httpx2.AsyncClient(**self._client) as client:
+            for attempt in range(self.attempts):
+                try:
+                    answer = await client.get(f"{self.url}/models")
+                    if answer.status_code < 500:
+                        break
+                    detail = f"HTTP {answer.status_code}"
+                except httpx2.RequestError as error:
+                    detail = f"{type(error).__name__}: {error}".rstrip(": ")
+                if attempt + 1 < self.attempts:
+                    await self._pause(attempt, 0.0)
+            else:
+                raise EngineError(f"{self.url}: no server answers ({detail}); start one, or change engine.url")
+        if answer.status_code in (401, 403):
+            raise EngineError(f"{self.url}: HTTP {answer.status_code}: the server wants a key; set OPENAI_API_KEY")
+        try:
+            models = {item["id"]: item for item in answer.json()["data"]}
+        except (ValueError, KeyError, TypeError):
+            return ""
+        if self.model not in models:
+            raise EngineError(f"{self.url}: the server has no model {self.model!r}, but {', '.join(sorted(models)) or 'none'}; change model.path")
+        return str(models[self.model].get("root"))
+
+
+def _choice_logprobs(logprobs: Any, choices: tuple[str, ...]) -> tuple[float, ...]:
+    """Log-probabilities of the choices' first tokens; empty if none of them is among the server's likeliest.
+
+    A choice that is not among them gets the least of these, which its own cannot exceed.
+    """
+    if not choices or not logprobs:
+        return ()
+    if isinstance(logprobs.get("content"), list):  # llama.cpp
+        top = {item["token"]: float(item["logprob"]) for item in logprobs["content"][0]["top_logprobs"]}
+    else:
+        top = {token: float(value) for token, value in logprobs["top_logprobs"][0].items()}
+    found = []
+    for choice in choices:
+        own = [token for token in top if token and choice.startswith(token) and sum(other.startswith(token) for other in choices) == 1]
+        found.append(top[max(own, key=len)] if own else None)
+    if all(value is None for value in found):
+        return ()
+    return tuple(min(top.values()) if value is None else value for value in found)
