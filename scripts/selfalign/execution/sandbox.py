@@ -130,8 +130,27 @@ def _unprivileged_user() -> int:
     return 65534 if top > 65534 else top - 1
 
 
-def start_server(kind: str, python: Python, modules: tuple[str, ...]) -> tuple[subprocess.Popen, socket.socket]:
-    """Start a fork server in a sandbox of `kind` (bubblewrap, namespaces, none) that has loaded `modules`: (process, its socket)."""
+def _bubblewrap(read_only: list[str], links: list[tuple[str, str]], root: bool) -> list[str]:
+    """The bwrap command up to the program that it starts: the root file system, without network."""
+    command = [shutil.which("bwrap") or "bwrap", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--die-with-parent", "--dev", "/dev"]
+    # bwrap makes the folders above a bind mount readable for their owner only, who is not the user that programs run as.
+    for folder in sorted({str(parent) for path in read_only for parent in Path(path).parents} - {"/"}):
+        command += ["--perms", "0755", "--dir", folder]
+    for path in read_only:
+        command += ["--ro-bind", path, path]
+    for path, content in links:
+        command += ["--symlink", content, path]
+    if root:
+        # enter.py leaves root at once.
+        command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    return [*command, "--dir", "/tmp", "--remount-ro", "/dev", "--remount-ro", "/", "--"]
+
+
+def start_server(kind: str, python: Python, modules: tuple[str, ...]) -> tuple[subprocess.Popen, socket.socket, int]:
+    """Start a fork server in a sandbox of `kind` (bubblewrap, namespaces, none) that has loaded `modules`.
+
+    Returns its process, our end of its socket, and a file with what it writes to standard error.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
     machine = platform.machine()
@@ -158,13 +177,16 @@ def start_server(kind: str, python: Python, modules: tuple[str, ...]) -> tuple[s
         "environment": _ENVIRONMENT,
     }
     command = [python.executable, "-I", "-S", "-B", str(INSIDE / "enter.py"), json.dumps(spec)]
+    if kind == "bubblewrap":
+        command = [*_bubblewrap(read_only, links, root), *command]
+    told = os.memfd_create("sandbox")
     process = subprocess.Popen(
-        command, pass_fds=(number, proc), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_ENVIRONMENT, cwd="/",
+        command, pass_fds=(number, proc), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=told, env=_ENVIRONMENT, cwd="/",
         start_new_session=True,
     )  # fmt: skip
     os.close(proc)
     theirs.close()
-    return process, ours
+    return process, ours, told
 
 
 @cache

@@ -22,7 +22,7 @@ class Worker:
 
     def __init__(self, kind: str, python: Python, modules: tuple[str, ...]):
         self.modules = modules
-        self.process, self.socket = start_server(kind, python, modules)
+        self.process, self.socket, self._told = start_server(kind, python, modules)
         self.base = 0
         self.pid = 0
         self.job = None
@@ -40,11 +40,16 @@ class Worker:
                 self.pid = self._server_pid()
                 self.base = _memory(self.pid)[0]
                 return
-            message = self.socket.recv(400).decode("utf-8", "replace") if first == b"f" else "it ended while it started"
+            message = self.socket.recv(400).decode("utf-8", "replace") if first == b"f" else self._last_words()
         except OSError as error:
             message = str(error)
         self.close()
         raise SandboxError(f"no sandbox: {message}")
+
+    def _last_words(self) -> str:
+        self.process.wait()
+        lines = os.pread(self._told, 100_000, 0).decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else f"it ended with exit code {self.process.returncode}"
 
     def _server_pid(self) -> int:
         """Host process id of the fork server: the innermost only child of what we started."""
@@ -116,6 +121,7 @@ class Worker:
         self.socket.close()
         self.process.kill()
         self.process.wait()
+        os.close(self._told)
 
 
 def _read(path: str) -> str:

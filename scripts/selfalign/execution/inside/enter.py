@@ -19,6 +19,7 @@ AT_RECURSIVE, MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID = 0x8000, 1, 2
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, PR_CAP_AMBIENT, PR_SET_DUMPABLE = 1, 38, 22, 47, 4
 CAP_SYS_ADMIN = 21
 # System calls that have the same number on all architectures.
+SYS_OPEN_TREE, SYS_MOVE_MOUNT = 428, 429
 SYS_MOUNT_SETATTR, SYS_LANDLOCK_CREATE, SYS_LANDLOCK_ADD, SYS_LANDLOCK_RESTRICT = 442, 444, 445, 446
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
@@ -47,6 +48,21 @@ def make_read_only(target: str) -> None:
     check(libc.syscall(SYS_MOUNT_SETATTR, -100, target.encode(), AT_RECURSIVE, attributes, len(attributes)), f"read-only {target}")
 
 
+def take_tree(path: str) -> int:
+    """A copy of the mounts at `path` that lies nowhere yet, whatever is mounted over `path` later."""
+    return check(libc.syscall(SYS_OPEN_TREE, -100, path.encode(), AT_RECURSIVE | os.O_CLOEXEC | 1), f"copy of {path}")
+
+
+def put_tree(tree: int, target: str, folder: bool) -> None:
+    """Attach what take_tree() gave, read-only, at `target`, which is made."""
+    os.makedirs(target if folder else os.path.dirname(target), exist_ok=True)
+    if not folder and not os.path.exists(target):
+        os.close(os.open(target, os.O_CREAT, 0o644))
+    check(libc.syscall(SYS_MOVE_MOUNT, tree, b"", -100, target.encode(), 4), f"bind {target}")
+    os.close(tree)
+    make_read_only(target)
+
+
 def map_user(proc: int, uid: int, gid: int, inner: int) -> None:
     """In a new user namespace: host user `uid` is `inner` in here."""
     for name, text in (("setgroups", "deny"), ("uid_map", f"{inner} {uid} 1"), ("gid_map", f"{inner} {gid} 1")):
@@ -67,6 +83,7 @@ def build_root(spec: dict) -> None:
     if unprivileged:
         map_user(spec["proc"], uid, gid, uid)
     mount("none", "/", None, MS_REC | MS_PRIVATE)
+    trees = [(source, take_tree(source), os.path.isdir(source)) for source in spec["read_only"]]
     # The new root is put together under /tmp, which every machine has; nobody outside this mount namespace sees it.
     mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m")
     root = "/tmp/root"
@@ -75,16 +92,8 @@ def build_root(spec: dict) -> None:
     for target, content in spec["links"]:
         os.makedirs(os.path.dirname(root + target), exist_ok=True)
         os.symlink(content, root + target)
-    for source in spec["read_only"]:
-        target = root + source
-        if os.path.isdir(source):
-            os.makedirs(target, exist_ok=True)
-        else:
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            os.close(os.open(target, os.O_CREAT, 0o644))
-        # Through /proc/self/fd nothing of the host's /tmp is hidden by the tmpfs mounted over it above: sources in /tmp are opened before.
-        mount(spec["opened"].get(source, source), target, None, MS_BIND | MS_REC)
-        make_read_only(target)
+    for source, tree, folder in trees:
+        put_tree(tree, root + source, folder)
     for name in ("null", "zero", "full", "random", "urandom"):
         target = f"{root}/dev/{name}"
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -115,8 +124,19 @@ def own_namespaces(spec: dict) -> None:
     check(libc.unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID), "new user and process namespaces")
     map_user(spec["proc"], uid, gid, 1000)
     os.close(spec["proc"])
+    hidden = [(path, take_tree(path), os.path.isdir(path)) for path in spec["read_only"] if path.startswith("/tmp/")]
     for folder, size in (("/tmp", spec["disk_mb"]), ("/dev/shm", spec["shared_mb"])):
         mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, f"mode=1777,size={size}m,nr_inodes={spec['inodes']}")
+    # A Python that lies in /tmp comes back on top, below a folder that is a mount of its own, so that programs cannot rename it away.
+    tops = sorted({"/".join(path.split("/")[:3]) for path, _, _ in hidden})
+    for top in tops:
+        if top not in spec["read_only"]:
+            os.mkdir(top)
+            mount("tmpfs", top, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m")
+    for path, tree, folder in hidden:
+        put_tree(tree, path, folder)
+    for top in tops:
+        make_read_only(top)
     child = os.fork()
     if child:
         # The fork server is the first process of its process namespace. Whoever kills us kills it, and the kernel everything in there.
@@ -174,14 +194,9 @@ def install_filter(program: bytes) -> None:
 
 def main() -> None:
     spec = json.loads(sys.argv[1])
-    spec["opened"] = {}
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     try:
         if spec["sandbox"] == "namespaces":
-            # Sources below /tmp would vanish under the tmpfs that the new root is built on.
-            for source in spec["read_only"]:
-                if source.startswith("/tmp/"):
-                    spec["opened"][source] = f"/proc/self/fd/{os.open(source, os.O_PATH)}"
             build_root(spec)
         if spec["uid"]:
             become_unprivileged(spec["uid"])

@@ -3,6 +3,7 @@
 Functions, methods and lambdas return None, other values refuse every use. What the implementation only imports stays.
 """
 
+import ast
 import enum
 import gc
 import types
@@ -83,8 +84,6 @@ def _hollow_class(cls, done: set) -> None:
 
 def imported_names(tree) -> set:
     """Names that the top level of a syntax tree binds by import, also inside its if, try, with and for blocks."""
-    import ast
-
     names = set()
     stack = list(tree.body)
     while stack:
