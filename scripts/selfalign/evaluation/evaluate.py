@@ -10,7 +10,7 @@ from typing import Any
 from selfalign.data.errors import EngineError
 from selfalign.data.ids import row_id, row_seed
 from selfalign.data.job import Progress
-from selfalign.evaluation.humaneval import STOPS, Problem, load_problems, prompt_of, solution_of, tests_of
+from selfalign.evaluation.humaneval import STOPS, Problem, check_of, load_problems, prompt_of, solution_of
 from selfalign.evaluation.intervals import bootstrap, wilson
 from selfalign.evaluation.programs import run_programs
 from selfalign.generation.engines import Completion, Engine, Request, open_engine
@@ -100,7 +100,7 @@ class Asker:
         requests = [request for form in forms for problem in self.problems for request in self._requests(form, problem, samples, temperature)]
         completions = self._complete(requests)
         run = [place for place, completion in enumerate(completions) if completion.finish_reason != NOT_RUN]
-        programs = [(solution_of(asked[place][1], completions[place].text), tests_of(asked[place][1])) for place in run]
+        programs = [(solution_of(asked[place][1], completions[place].text), check_of(asked[place][1])) for place in run]
         verdicts = dict(zip(run, run_programs(programs, self.cfg["execution"], self.cache_dir, self.label), strict=True))
         answers: dict[str, list[list[Answer]]] = {form: [[] for _ in self.problems] for form in forms}
         for place, completion in enumerate(completions):

@@ -71,7 +71,7 @@ def solution_of(problem: Problem, completion: str) -> str:
     return problem.prompt.strip() + completion.rstrip() + "\n"
 
 
-def tests_of(problem: Problem) -> str:
+def check_of(problem: Problem) -> str:
     """What runs after the module."""
     return f"{problem.test.rstrip()}\n\ncheck({problem.entry_point})\n"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfalign.data.errors import InputError
-from selfalign.evaluation.humaneval import Problem, tests_of
+from selfalign.evaluation.humaneval import Problem, check_of
 from selfalign.evaluation.programs import run_programs
 
 
@@ -45,7 +45,7 @@ def score(problems: Sequence[Problem], samples: Sequence[dict[str, str]], execut
     for sample in samples:
         problem = by_id[sample["task_id"]]
         code = sample.get("solution") or problem.prompt + sample.get("completion", "")
-        programs.append((code.rstrip() + "\n", tests_of(problem)))
+        programs.append((code.rstrip() + "\n", check_of(problem)))
     verdicts = run_programs(programs, execution, cache_dir, label)
     scored = [
         {"task_id": sample["task_id"], "verdict": verdict, "detail": detail} for sample, (verdict, detail) in zip(samples, verdicts, strict=True)

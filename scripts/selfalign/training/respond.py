@@ -49,7 +49,8 @@ def stream_response(model: Any, tokenizer: Any, instruction: str, prefix: str = 
         if ready > said:
             yield text[said:ready]
             said = ready
-    yield tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)[said:]
+    # Cut by its length, the response may end within a character.
+    yield tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False).rstrip("\ufffd")[said:]
 
 
 def _unsettled(text: str) -> int:

@@ -1,0 +1,59 @@
+import json
+import re
+
+import pytest
+import yaml
+from transformers import AutoModelForCausalLM
+
+from selfalign.data.errors import InputError
+from selfalign.training.card import complete_card, write_card
+from selfalign.training.trainer import copy_model, train_model
+
+SOURCES = [{"name": "standard-library", "kind": "stdlib", "licence": "PSF-2.0"}]
+
+
+@pytest.fixture
+def folder(cfg, rows, tmp_path):
+    trained = train_model(rows, cfg, tmp_path / "cache")
+    copy_model(trained, tmp_path / "model", tmp_path / "loss.csv", finish=lambda model: write_card(model, {**cfg, "sources": SOURCES}, trained.facts))
+    return tmp_path / "model"
+
+
+def front_matter(folder):
+    return yaml.safe_load((folder / "README.md").read_text().split("---")[1])
+
+
+def test_card_names_base_data_settings_and_notices(cfg, folder):
+    text = (folder / "README.md").read_text()
+    front = front_matter(folder)
+    assert front["base_model"] == cfg["model"]["path"] and front["library_name"] == "transformers" and "model-index" not in front
+    assert "| learning_rate | 0.003 |" in text and "Not evaluated yet." in text and "PSF-2.0" in text
+    assert "Python Software Foundation" in (folder / "NOTICE.txt").read_text()
+    assert not re.search(r"\$\w+\$", text)
+
+
+def test_scores_come_from_evaluation_files_that_exist(folder, tmp_path):
+    score = {"passed": 119, "score": 119 / 164, "interval": [0.65, 0.79]}
+    for which in ("base", "tuned"):
+        result = {"benchmark": "humaneval", "which": which, "form": "chat", "greedy": score, "mean": None}
+        (tmp_path / f"humaneval.{which}.json").write_text(json.dumps(result))
+    complete_card(folder, [tmp_path / "humaneval.tuned.json", tmp_path / "humaneval.base.json", tmp_path / "missing.json"])
+    results = front_matter(folder)["model-index"][0]["results"]
+    assert [(entry["dataset"]["name"], entry["metrics"][0]["value"]) for entry in results] == [("humaneval", 72.6)]
+    assert "| humaneval | base | chat | 72.6 | 65.0 to 79.0 |" in (folder / "README.md").read_text()
+
+
+def test_the_examples_in_the_card_run(folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "model").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```python\n(.*?)^```$", (folder / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 2
+    exec("\n".join(blocks), {})
+    assert capsys.readouterr().out.startswith("```python\n")
+    AutoModelForCausalLM.from_pretrained(folder)
+
+
+def test_a_model_from_elsewhere_gets_no_card(base):
+    with pytest.raises(InputError, match="not trained by selfalign"):
+        complete_card(base, [])
