@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,11 @@ from selfalign.data.errors import ConfigError
 from selfalign.seeds.imports import available_modules, site_folders
 
 # Files of one call: starting the checker takes about 2 s, a function about 4 ms, and its memory grows with their number.
-BATCH = 200
+BATCH = 400
+# CPU time decides, so that a busy machine changes no verdict; the wall time, this many times as long, is for a checker that hangs.
+_PATIENCE = 20
+# How a process ends that is over its CPU time, seen directly, through a shell, and through a Python that passes it on.
+_OVER_CPU = (-signal.SIGXCPU, 128 + signal.SIGXCPU, 256 - signal.SIGXCPU)
 _CONFIG = {
     "include": ["."],
     "exclude": [],
@@ -56,7 +61,7 @@ def type_check(
 ) -> dict[str, tuple[str, str]]:
     """Verdict of each program by its id: ("ok", ""), ("type_error", the first error) or ("type_check_failed", what happened to the checker).
 
-    A batch that crashes the checker or takes longer than `seconds` is halved and tried again, down to a single program; but a checker that
+    A batch that crashes the checker or takes more than `seconds` of CPU time is halved and tried again, down to a single program; but a checker that
     cannot even check an empty program is a ConfigError. Failures are not cached. `cache_dir` None for no cache.
     """
     folder = Path(cache_dir) / "typecheck" if cache_dir else None
@@ -102,12 +107,22 @@ def _run_checker(batch: Sequence[Program], seconds: int) -> tuple[dict[str, str]
         for program in batch:
             (Path(folder) / f"f{program.id}.py").write_text(program.source, encoding="utf-8")
         command = [*_checker(), "--project", folder, "--pythonpath", sys.executable, "--outputjson"]
+        limited = ["/bin/sh", "-c", f'ulimit -S -t {seconds}; exec "$@"', "sh", *command]
         try:
             answer = subprocess.run(
-                command, cwd=folder, env=_environment(folder), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
+                limited,
+                cwd=folder,
+                env=_environment(folder),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=seconds * _PATIENCE,
+                check=False,
             )
         except subprocess.TimeoutExpired:
-            return None, f"over {seconds} s"
+            return None, f"no answer after {seconds * _PATIENCE} s"
+        if answer.returncode in _OVER_CPU:
+            return None, f"over {seconds} s of CPU time"
         try:
             report = json.loads(answer.stdout)
             diagnostics, checked = report["generalDiagnostics"], report["summary"]["filesAnalyzed"]

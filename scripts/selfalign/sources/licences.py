@@ -51,7 +51,7 @@ def _both(tokens: list[str], position: int, words: set[str]) -> tuple[bool, int]
 
 def _one(tokens: list[str], position: int, words: set[str]) -> tuple[bool, int]:
     if position >= len(tokens):
-        return False, position
+        return False, position + 1  # beyond the end: no expression
     if tokens[position] == "(":
         met, position = _either(tokens, position + 1, words)
         closed = position < len(tokens) and tokens[position] == ")"

@@ -1,0 +1,96 @@
+import sys
+
+import pytest
+
+from selfalign.data.errors import ConfigError
+from selfalign.seeds import typecheck
+from selfalign.seeds.typecheck import Program, type_check
+
+# Answers like the checker, in no time: an error where a file says WRONG, a crash or an endless loop if one says so. Counts its calls.
+CHECKER = """
+import json, pathlib, sys
+folder = pathlib.Path(sys.argv[sys.argv.index("--project") + 1])
+with open({calls!r}, "a") as file:
+    file.write("call\\n")
+texts = {{str(path): path.read_text() for path in folder.glob("*.py")}}
+if "CRASH" in "".join(texts.values()):
+    sys.exit("out of memory")
+while "LOOP" in "".join(texts.values()):
+    pass
+place = {{"start": {{"line": 1, "character": 4}}}}
+errors = [{{"file": path, "severity": "error", "message": "wrong", "range": place}} for path, text in texts.items() if "WRONG" in text]
+print(json.dumps({{"generalDiagnostics": errors, "summary": {{"filesAnalyzed": len(texts)}}}}))
+"""
+
+
+@pytest.fixture
+def checker(tmp_path, monkeypatch):
+    """The calls so far, of a checker that can be made to fail."""
+    calls = tmp_path / "calls"
+    calls.touch()
+    script = tmp_path / "checker.py"
+    script.write_text(CHECKER.format(calls=str(calls)))
+    monkeypatch.setattr(typecheck, "_checker", lambda: (sys.executable, str(script)))
+    return lambda: len(calls.read_text().splitlines())
+
+
+def program(name, body="return x", imports=(), modules=()):
+    return Program(name, f"def {name}(x: int):\n    {body}", imports, modules)
+
+
+def test_a_crash_costs_the_one_that_causes_it(checker):
+    programs = [program("a"), program("b", "return 'WRONG'"), program("c", "return 'CRASH'"), program("d")]
+    verdicts = type_check(programs, 60, None)
+    assert verdicts["a"] == verdicts["d"] == ("ok", "")
+    assert verdicts["b"] == ("type_error", "line 2: syntax: wrong")
+    assert verdicts["c"] == ("type_check_failed", "exit code 1: out of memory")
+
+
+def test_too_much_cpu_time_costs_the_one_that_takes_it(checker):
+    verdicts = type_check([program("a"), program("b", "return 'LOOP'")], 1, None)
+    assert verdicts == {"a": ("ok", ""), "b": ("type_check_failed", "over 1 s of CPU time")}
+
+
+def test_a_checker_that_never_works_is_an_error_not_a_verdict(tmp_path, monkeypatch):
+    monkeypatch.setattr(typecheck, "_checker", lambda: (sys.executable, "-c", "raise SystemExit('no node')"))
+    with pytest.raises(ConfigError, match="basedpyright does not work here.*no node"):
+        type_check([program("a"), program("b")], 60, str(tmp_path))
+
+
+def test_verdicts_are_remembered_failures_are_not(checker, tmp_path):
+    programs = [program("a"), program("b", "return 'WRONG'"), program("c", "return 'CRASH'")]
+    first = type_check(programs, 60, str(tmp_path))
+    calls = checker()
+    assert type_check(programs[:2], 60, str(tmp_path)) == {name: first[name] for name in "ab"}
+    assert checker() == calls
+    assert type_check(programs, 60, str(tmp_path)) == first
+    assert checker() > calls
+
+
+def test_a_verdict_is_of_the_source_with_its_imports(checker, tmp_path):
+    type_check([program("a", imports=("import re",), modules=("re",))], 60, str(tmp_path))
+    calls = checker()
+    type_check([program("a", imports=("import re", "import json"), modules=("json", "re"))], 60, str(tmp_path))
+    assert checker() == calls + 1
+
+
+def test_a_damaged_verdict_is_made_again(checker, tmp_path):
+    first = type_check([program("a", "return 'WRONG'")], 60, str(tmp_path))
+    [file] = tmp_path.glob("typecheck/*/*.json")
+    file.write_text('["ok"')
+    assert type_check([program("a", "return 'WRONG'")], 60, str(tmp_path)) == first
+
+
+def test_what_lies_in_the_working_folder_changes_no_verdict(tmp_path, monkeypatch):
+    (tmp_path / "math.py").write_text("nothing = 1\n")
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "off"}')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    imported = program("a", "return x.real + math.nothing", ("import json", "import math"), ("json", "math"))
+    bare = program("b", "return math.sqrt(x)")
+    good = program("c", "return math.sqrt(x)", ("import math",), ("math",))
+    verdicts = type_check([imported, bare, good], 120, None)
+    # Lines are those of the function, not of the file that the checker saw.
+    assert verdicts["a"][1].startswith("line 2: reportAttributeAccessIssue")
+    assert verdicts["b"][1].startswith("line 2: reportUndefinedVariable")
+    assert verdicts["c"] == ("ok", "")
