@@ -20,7 +20,7 @@ from selfalign.generation.sections import SectionError, code_blocks, split_secti
 from selfalign.selection.candidates import implementation_of
 from selfalign.selection.dataset import vary_form
 from selfalign.selection.decontamination import Decontamination
-from selfalign.selection.tests import defined_names, parse
+from selfalign.selection.assertions import defined_names, parse
 from selfalign.training.trainer import train_model
 
 ARMS = ("passing", "random", "failing")

@@ -11,7 +11,7 @@ from selfalign.data.tables import STEP_OF
 from selfalign.generation.sections import code_blocks, split_sections
 from selfalign.selection.candidates import implementation_of
 from selfalign.selection.form import append_assertions, asks_for_tests, incomplete, vary_response
-from selfalign.selection.tests import defined_names, standalone_assertions
+from selfalign.selection.assertions import defined_names, standalone_assertions
 
 STEP = "select_dataset"
 

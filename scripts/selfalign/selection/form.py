@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from random import Random
 
 from selfalign.generation.sections import Sections, map_code_blocks
-from selfalign.selection.tests import parse
+from selfalign.selection.assertions import parse
 
 # Not "a function that tests whether ...": tests as a thing that is asked for.
 _ASKS_FOR_TESTS = re.compile(

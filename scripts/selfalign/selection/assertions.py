@@ -102,7 +102,7 @@ def is_check(statement: ast.stmt) -> bool:
     return any(name in _RAISES or name.startswith(("assert", "fail")) for name in names)
 
 
-def tests_call(tests: str, defined: Sequence[str]) -> bool:
+def checks_implementation(tests: str, defined: Sequence[str]) -> bool:
     """Whether what runs of a test block has a check, a call, and one of the names that the implementation defined."""
     running = running_statements(parse(tests))
     nodes = [node for statement in running for node in _own_expressions(statement)]
