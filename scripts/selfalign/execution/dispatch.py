@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from selfalign.data.errors import SandboxError
 from selfalign.execution.cache import VerdictCache
 from selfalign.execution.programs import Program, Verdict
 from selfalign.execution.record import Answer, judge
@@ -15,7 +16,8 @@ from selfalign.execution.sandbox import Python, choose_sandbox, python_for_progr
 from selfalign.execution.worker import Lost, Worker
 
 WATCH_SECONDS = 0.05
-ATTEMPTS = 3  # of a program whose sandbox was lost
+STARTS = 4  # attempts to start a sandbox, 1, 2 and 4 seconds apart
+SLEEPERS = 8  # sandboxes beyond `workers`, for programs that sleep
 # Modules that are loaded before a fork if a program imports them. Loading one loads what it needs.
 PRELOADED = ("numpy", "pandas", "scipy", "sklearn", "sympy", "networkx", "yaml", "pytest", "requests", "asyncio", "multiprocessing", "unittest.mock")
 _IMPORT = re.compile(r"^[ \t]*(?:import|from)[ \t]+([\w.]+(?:[ \t]*,[ \t]*[\w.]+)*)", re.MULTILINE)
@@ -34,13 +36,15 @@ class _Task:
     def __init__(self, index: int, program: Program, control: bool):
         self.index = index
         self.modules = modules_of(program)
-        self.code, self.tests = program.code, program.tests
+        self.program = program
         self.wants_control = control
         self.control = False  # is this run the negative control?
-        self.lost = 0
+        self.alone = False  # does it run with no other of our programs beside it?
+        self.losses = 0  # of its sandbox, while it ran alone
+        self.slow = False  # was it once too slow while other work may have held it up?
 
     def job(self) -> bytes:
-        return json.dumps({"code": self.code, "tests": self.tests, "control": self.control}).encode()
+        return json.dumps({"code": self.program.code, "tests": self.program.tests, "control": self.control}).encode()
 
 
 def execute(programs: Sequence[Program], cfg: dict[str, Any], progress: Any = None, cache_dir: str | None = None) -> list[Verdict]:
@@ -77,6 +81,8 @@ def execute(programs: Sequence[Program], cfg: dict[str, Any], progress: Any = No
 
 
 class _Pool:
+    """Workers and the programs that wait for them. One thread: it waits for answers and looks at programs that take long."""
+
     def __init__(self, cfg: dict[str, Any], python: Python, settle: Callable[[int, str, str], None]):
         self.cfg = cfg
         self.settle = settle
@@ -86,17 +92,26 @@ class _Pool:
         self.idle: list[Worker] = []
         self.busy: dict[Worker, _Task] = {}
         self.waiting: deque[_Task] = deque()
+        self.alone: deque[_Task] = deque()  # once nothing else runs
+        self.watched = 0.0
 
     def run(self, tasks: deque[_Task]) -> None:
+        """Settle all tasks."""
         self.waiting = tasks
         try:
-            while self.waiting or self.busy:
-                while self.waiting and len(self.busy) < self.cfg["workers"]:
+            while self.waiting or self.alone or self.busy:
+                while self.waiting and len(self.busy) < self._places():
                     self._start(self.waiting.popleft())
+                if self.alone and not self.waiting and not self.busy:
+                    self._start(self.alone.popleft())
                 self._collect()
         finally:
             for worker in [*self.idle, *self.busy]:
                 self._close(worker)
+
+    def _places(self) -> int:
+        """How many programs may run: one that only sleeps holds up nobody else."""
+        return self.cfg["workers"] + min(SLEEPERS, sum(worker.asleep for worker in self.busy))
 
     def _close(self, worker: Worker) -> None:
         self.selector.unregister(worker.socket)
@@ -107,10 +122,17 @@ class _Pool:
             if worker.modules == modules:
                 self.idle.remove(worker)
                 return worker
-        while len(self.idle) + len(self.busy) >= self.cfg["workers"]:
+        while self.idle and len(self.idle) + len(self.busy) >= self._places():
             self._close(self.idle.pop(0))
-        worker = Worker(self.kind, self.python, modules)
-        worker.wait_ready()
+        for attempt in range(STARTS):
+            worker = Worker(self.kind, self.python, modules)
+            try:
+                worker.wait_ready()
+                break
+            except SandboxError:
+                if attempt == STARTS - 1:
+                    raise
+                time.sleep(2.0**attempt)
         self.selector.register(worker.socket, selectors.EVENT_READ, worker)
         return worker
 
@@ -123,8 +145,7 @@ class _Pool:
             self._lost(worker, lost)
 
     def _collect(self) -> None:
-        ready = self.selector.select(WATCH_SECONDS)
-        for key, _ in ready:
+        for key, _ in self.selector.select(WATCH_SECONDS):
             worker = key.data
             try:
                 answer = worker.receive()
@@ -136,6 +157,9 @@ class _Pool:
                 self.idle.append(worker)
                 self._finish(task, answer)
         now = time.monotonic()
+        if now - self.watched < WATCH_SECONDS:
+            return
+        self.watched = now
         for worker in list(self.busy):
             if now - worker.started > WATCH_SECONDS:
                 try:
@@ -144,20 +168,35 @@ class _Pool:
                     self._lost(worker, lost)
 
     def _lost(self, worker: Worker, lost: Lost) -> None:
+        """A sandbox is gone."""
         task = self.busy.pop(worker, None)
         if worker in self.idle:
             self.idle.remove(worker)
         self._close(worker)
-        if task is None:
-            return
-        task.lost += 1
-        if task.lost < ATTEMPTS:
-            self.waiting.append(task)
+        if task is not None:
+            self._again(task, "killed", f"its sandbox was lost: {lost}")
+
+    def _again(self, task: _Task, verdict: str, detail: str) -> None:
+        """Run a program alone, after a fault that may be the machine's or a neighbour's; after two such runs believe it."""
+        task.losses += task.alone
+        if task.losses >= 2:
+            self.settle(task.index, verdict, detail)
         else:
-            self.settle(task.index, "infrastructure", str(lost))
+            task.alone = True
+            self.alone.append(task)
 
     def _finish(self, task: _Task, answer: Answer) -> None:
-        verdict, detail = judge(answer, self.cfg)
+        if answer.faulty:
+            self._again(task, "infrastructure", "its process could not be set up")
+        elif answer.killed_from_outside:
+            self._again(task, "killed", "SIGKILL")
+        elif answer.reason == "wall" and answer.held_up and not task.slow:
+            task.slow = task.alone = True
+            self.alone.append(task)
+        else:
+            self._judge(task, *judge(answer, self.cfg))
+
+    def _judge(self, task: _Task, verdict: str, detail: str) -> None:
         if task.control:
             if verdict == "passed":
                 self.settle(task.index, "vacuous", "the tests also pass without a working implementation")
@@ -165,7 +204,6 @@ class _Pool:
                 self.settle(task.index, "passed", "")
         elif verdict == "passed" and task.wants_control:
             task.control = True
-            self.waiting.appendleft(task)
+            (self.alone if task.alone else self.waiting).appendleft(task)
         else:
             self.settle(task.index, verdict, detail)
-

@@ -20,7 +20,10 @@ ANSWER_SIZE = _ANSWER.size + _RECORD.size + (-_RECORD.size % 8)
 
 @dataclass
 class Answer:
-    """One run of one program. Times in seconds, output in bytes. `reason`: why the host stopped it ("", cpu, wall, memory)."""
+    """One run of one program. Times in seconds, output in bytes.
+
+    `reason`: why the host stopped it ("", cpu, wall, memory). `held_up`: may a busy machine have made it late?
+    """
 
     number: int
     output: int
@@ -50,6 +53,17 @@ class Answer:
     denied_detail: str = ""
     noted_detail: str = ""
     reason: str = ""
+    held_up: bool = False
+
+    @property
+    def faulty(self) -> bool:
+        """The process did not get as far as the program."""
+        return self.stage == PREPARING and not self.outcome and not self.stop and not self.denied and self.status >> 8 in (95, 96)
+
+    @property
+    def killed_from_outside(self) -> bool:
+        """SIGKILL, but not ours: its own, or the kernel's when the machine ran out of memory."""
+        return self.status & 0x7F == signal.SIGKILL and not self.stop and not self.denied
 
 
 def _text(raw: bytes) -> str:
@@ -104,8 +118,6 @@ def judge(answer: Answer, cfg: dict) -> tuple[str, str]:
         return "syntax_error", _exception(answer.exception, place)
     if answer.failed:
         return "assertion_failed", f"tests line {answer.failed_line}"
-    if answer.opened > answer.closed:
-        return "assertion_failed", "an expected exception did not come"
     if answer.outcome == EXCEPTION:
         if answer.error_number in _FULL:
             return "output_limit", _exception(answer.exception, place)
@@ -115,14 +127,20 @@ def judge(answer: Answer, cfg: dict) -> tuple[str, str]:
             return "denied", answer.noted_detail
         if answer.exception == "AssertionError" and answer.where == 2:
             return "assertion_failed", place
+        if answer.exception == "Failed" and answer.opened > answer.closed:  # pytest.raises
+            return "assertion_failed", place
         return "error", _exception(answer.exception, place)
+    if answer.opened > answer.closed:
+        return "assertion_failed", "an expected exception did not come"
     if answer.swallowed:
         return "error", _exception(answer.swallowed_exception, f"tests line {answer.swallowed_line}")
     if answer.stage != COMPLETE:
         detail = "left before the end of the tests"
         return ("error" if answer.checks else "tests_not_run"), detail
     if not answer.checks:
-        return "tests_not_run", "parts of a test library were replaced" if answer.patched else "no check was evaluated"
+        return "tests_not_run", "no check was evaluated"
+    if answer.patched:
+        return "tests_not_run", "a test, or a part of a test library, was replaced"
     if answer.vacuous_line:
         return "vacuous", f"tests line {answer.vacuous_line}: a value that equals anything"
     return "passed", ""

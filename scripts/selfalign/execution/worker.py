@@ -13,6 +13,10 @@ _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
+# Does the kernel count how long a process waits for a core?
+_COUNTS_WAITING = os.path.exists("/proc/self/schedstat")
+
+
 class Lost(Exception):
     """The sandbox is gone: a fault of the machine, or of the program that ran in it."""
 
@@ -23,7 +27,8 @@ class Worker:
     def __init__(self, kind: str, python: Python, modules: tuple[str, ...]):
         self.modules = modules
         self.process, self.socket, self._told = start_server(kind, python, modules)
-        self.base = 0
+        self.base = self.base_resident = 0
+        self.asleep = self.held_up = False
         self.pid = 0
         self.job = None
         self.started = 0.0
@@ -38,7 +43,7 @@ class Worker:
             if first == b"r":
                 self.socket.settimeout(None)
                 self.pid = self._server_pid()
-                self.base = _memory(self.pid)[0]
+                self.base, self.base_resident = _memory(self.pid)
                 return
             message = self.socket.recv(400).decode("utf-8", "replace") if first == b"f" else self._last_words()
         except OSError as error:
@@ -63,6 +68,7 @@ class Worker:
         memory = self.base + cfg["memory_mb"] * 1024 * 1024
         limits = (int(cfg["cpu_seconds"]) + 2, self._wall_ms(cfg), PROCESSES, FILES)
         self.job, self.started, self.reason = number, time.monotonic(), ""
+        self.asleep = self.held_up = False
         try:
             self.socket.sendall(JOB.pack(number, len(program), memory, FILE_MB << 20, *limits) + program)
         except OSError as error:
@@ -85,11 +91,15 @@ class Worker:
         if len(self._buffer) < ANSWER_SIZE:
             return None
         answer, self._buffer, self.job = read_answer(self._buffer), b"", None
-        answer.reason = self.reason
+        answer.reason, answer.held_up = self.reason, self.held_up
+        self.asleep = False
         return answer
 
     def watch(self, cfg: dict) -> None:
-        """Look at the running program's processes and stop it when all of them together are over a limit."""
+        """Look at the running program's processes and stop it when all of them together are over a limit.
+
+        Wall time does not count while a process waits for a core, so that a busy machine makes nobody late.
+        """
         if self.reason:
             return
         cpu = memory = waited = 0.0
@@ -98,16 +108,15 @@ class Worker:
             cpu += used
             memory += max(0, resident - self.base_resident)
             waited = max(waited, delay)
+        wall = time.monotonic() - self.started
+        self.asleep = wall > 1 and cpu + waited < wall / 5
+        self.held_up = waited > wall / 10 or not _COUNTS_WAITING
         if cpu > cfg["cpu_seconds"]:
             self.stop("cpu")
         elif memory > cfg["memory_mb"] * 1024 * 1024:
             self.stop("memory")
-        elif time.monotonic() - self.started - waited > cfg["wall_seconds"]:
+        elif wall - waited > cfg["wall_seconds"]:
             self.stop("wall")
-
-    @property
-    def base_resident(self) -> int:
-        return _memory(self.pid)[1]
 
     def stop(self, reason: str) -> None:
         self.reason = reason

@@ -200,7 +200,10 @@ enum kind { PLAIN, RAISES, FAIL };
 static PyObject *genuine, *sealed;
 
 static int seal_unbroken(void) {
-    for (Py_ssize_t i = PyList_Size(sealed); i--;) {
+    PyObject *type, *value, *traceback;
+    int unbroken = 1;
+    PyErr_Fetch(&type, &value, &traceback);
+    for (Py_ssize_t i = PyList_Size(sealed); unbroken && i--;) {
         PyObject *item = PyList_GetItem(sealed, i), *holder = PyTuple_GetItem(item, 0), *name = PyTuple_GetItem(item, 1), *value = PyTuple_GetItem(item, 2);
         PyObject *now;
         int same;
@@ -213,9 +216,10 @@ static int seal_unbroken(void) {
             if (now) Py_DecRef(now);
         }
         PyErr_Clear();
-        if (!same) return 0;
+        unbroken = same;
     }
-    return 1;
+    PyErr_Restore(type, value, traceback);
+    return unbroken;
 }
 
 static int genuine_kind(PyObject *function) {
@@ -402,7 +406,7 @@ static int take_exception(void) {
     if (PyErr_GivenExceptionMatches(value, PyExc_MemoryError)) RECORD.memory = 1;
     if (PyErr_GivenExceptionMatches(value, PyExc_OSError)) {
         PyObject *number = PyObject_GetAttrString(value, "errno");
-        if (number && number != &_Py_NoneStruct && number->ob_type == &PyLong_Type) RECORD.error_number = PyLong_AsLong(number);
+        RECORD.error_number = number && number->ob_type == &PyLong_Type ? PyLong_AsLong(number) : -1;
         PyErr_Clear();
     }
     for (int i = 0; traceback && traceback != &_Py_NoneStruct && i < 100000; i++) {
@@ -421,8 +425,8 @@ static int take_exception(void) {
 static PyObject *guard_end(PyObject *self, PyObject *args) {
     int outcome, where, line;
     const char *name;
-    if (!PyArg_ParseTuple(args, "iiis", &outcome, &where, &line, &name)) return NULL;
     if (started) deny("called the runner");
+    if (!PyArg_ParseTuple(args, "iiis", &outcome, &where, &line, &name)) return NULL;
     RECORD.outcome = outcome;
     RECORD.where = where;
     RECORD.line = line;
@@ -432,11 +436,13 @@ static PyObject *guard_end(PyObject *self, PyObject *args) {
     return NONE;
 }
 
-/* run(implementation, tests, globals, codes, hollow or None, finish): never returns */
+/* run(implementation, tests, globals, codes, hollow or None, finish, required, unittest): never returns.
+ * required: numbers of test functions that must have been entered in the end. unittest: are there test classes? */
 static PyObject *guard_run(PyObject *self, PyObject *args) {
-    PyObject *implementation, *tests, *globals, *list, *hollow, *finish;
-    if (!PyArg_ParseTuple(args, "OOOOOO", &implementation, &tests, &globals, &list, &hollow, &finish)) return NULL;
-    if (!running || started) deny("called the runner");
+    PyObject *implementation, *tests, *globals, *list, *hollow, *finish, *required;
+    int unittest;
+    if (started) deny("called the runner");
+    if (!PyArg_ParseTuple(args, "OOOOOOOi", &implementation, &tests, &globals, &list, &hollow, &finish, &required, &unittest)) return NULL;
     started = 1;
     codes = list;
     Py_IncRef(codes);
@@ -456,6 +462,11 @@ static PyObject *guard_run(PyObject *self, PyObject *args) {
     PyObject *code = PyObject_GetAttrString(finish, "__code__");
     if (code != finish_code) deny("replaced the runner");
     if (!PyObject_CallFunctionObjArgs(finish, globals, NULL) && !take_exception()) flush_and_exit(1);
+    for (Py_ssize_t i = PyTuple_Size(required); i--;) {
+        long number = PyLong_AsLong(PyTuple_GetItem(required, i));
+        if (number < TESTS_MAX && !page->entered[number]) RECORD.patched = 1;
+    }
+    if (unittest && !seal_unbroken()) RECORD.patched = 1;
     if (syscall(SYS_getpid) != page->main_pid) flush_and_exit(0);
     RECORD.stage = COMPLETE;
     flush_and_exit(0);
@@ -465,6 +476,7 @@ static PyObject *guard_run(PyObject *self, PyObject *args) {
 /* ---- events that Python reports to us before they happen ---- */
 
 static int audit(const char *event, PyObject *args, void *data) {
+    static __thread int from_buffer;
     if (!running || !started) return 0;
     switch (event[0]) {
     case 'c':
@@ -472,6 +484,10 @@ static int audit(const char *event, PyObject *args, void *data) {
             const char *what = event + 7;
             if (!strcmp(what, "dlopen")) {
                 if (PyTuple_GetItem(args, 0) != &_Py_NoneStruct) deny(event);
+            } else if (!strcmp(what, "cdata/buffer")) {
+                from_buffer = 1; /* multiprocessing.Value; the event of the address follows */
+            } else if (!strcmp(what, "cdata") && from_buffer) {
+                from_buffer = 0;
             } else if (!strcmp(what, "dlsym") || !strcmp(what, "dlsym/handle") || !strcmp(what, "cdata") || !strcmp(what, "call_function") ||
                        !strcmp(what, "string_at") || !strcmp(what, "wstring_at") || !strcmp(what, "PyObj_FromPtr"))
                 deny(event);
@@ -636,8 +652,8 @@ static void empty_folder(int folder) {
 /* serve(socket, isolated, folder, folder): answers jobs until the socket closes. Returns only in the process of a program, with its bytes. */
 static PyObject *guard_serve(PyObject *self, PyObject *args) {
     int socket, isolated, folders[2];
-    if (!PyArg_ParseTuple(args, "iiii", &socket, &isolated, &folders[0], &folders[1])) return NULL;
     if (running) deny("called the runner");
+    if (!PyArg_ParseTuple(args, "iiii", &socket, &isolated, &folders[0], &folders[1])) return NULL;
     page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     char *stack = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     int own = isolated ? syscall(SYS_pidfd_open, getpid(), 0) : -1;
@@ -715,8 +731,8 @@ static PyObject *guard_serve(PyObject *self, PyObject *args) {
 /* setup(genuine, sealed, filter): once, before serve */
 static PyObject *guard_setup(PyObject *self, PyObject *args) {
     PyObject *filter;
-    if (!PyArg_ParseTuple(args, "OOO", &genuine, &sealed, &filter)) return NULL;
     if (running) deny("called the runner");
+    if (!PyArg_ParseTuple(args, "OOO", &genuine, &sealed, &filter)) return NULL;
     Py_IncRef(genuine);
     Py_IncRef(sealed);
     program_filter_size = PyBytes_Size(filter) / sizeof *program_filter;

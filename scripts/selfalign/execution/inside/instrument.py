@@ -18,13 +18,15 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 class Instrumented:
     """The compiled tests. `codes`: (code object, last line that does something) of the module and each function in it.
-    `functions`: (name, number) of test functions; `classes`: (name, numbers of its test methods)."""
+    `functions`: (name, number) of test functions; `classes`: (name, numbers of its test methods). `required`: numbers of the test
+    functions that must have run in the end, whatever the program does."""
 
-    def __init__(self, code, codes, functions, classes):
+    def __init__(self, code, codes, rewriter):
         self.code = code
         self.codes = codes
-        self.functions = functions
-        self.classes = classes
+        self.functions = rewriter.functions
+        self.classes = rewriter.classes
+        self.required = tuple(rewriter.required.values())
 
 
 def instrument(source: str, guard, flags: int = 0) -> Instrumented:
@@ -33,6 +35,7 @@ def instrument(source: str, guard, flags: int = 0) -> Instrumented:
     # No source can contain the marks: they are drawn after it was written.
     secret = os.urandom(12).hex()
     rewriter = _Rewriter(secret)
+    rewriter.outermost = set(map(id, tree.body))
     last = {("<module>", 1): _last_active(tree.body)}
     tree.body = rewriter.body(tree.body)
     last.update(rewriter.last)
@@ -41,7 +44,7 @@ def instrument(source: str, guard, flags: int = 0) -> Instrumented:
     codes: list = []
     code = _embed(code, marks, codes)
     lines = [(item, last.get((item.co_name, item.co_firstlineno), 0)) for item in codes]
-    return Instrumented(code, lines, rewriter.functions, rewriter.classes)
+    return Instrumented(code, lines, rewriter)
 
 
 def _embed(code, marks, codes):
@@ -82,6 +85,12 @@ def _fails(statement) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call) and _called_name(statement.value) in FAILS
 
 
+def _needs_nothing(arguments) -> bool:
+    """Can a function with these arguments be called without any?"""
+    positional = len(arguments.posonlyargs) + len(arguments.args)
+    return positional == len(arguments.defaults) and None not in arguments.kw_defaults
+
+
 class _Rewriter(ast.NodeTransformer):
     def __init__(self, secret: str):
         self.secret = secret
@@ -91,6 +100,8 @@ class _Rewriter(ast.NodeTransformer):
         self.classes: list = []
         self.last: dict = {}
         self.methods: list | None = None
+        self.outermost: set = set()
+        self.required: dict = {}
 
     def guard(self, name: str, node, *arguments, keywords=()):
         place = {"lineno": node.lineno, "col_offset": node.col_offset, "end_lineno": node.end_lineno, "end_col_offset": node.end_col_offset}
@@ -195,6 +206,9 @@ class _Rewriter(ast.NodeTransformer):
             rest = [ast.Try(rest, [handler], [], [], **place)] if rest else []
         else:
             self.functions.append((node.name, number))
+            self.required.pop(node.name, None)
+            if id(node) in self.outermost and not node.decorator_list and _needs_nothing(node.args):
+                self.required[node.name] = number
         node.body = [*node.body[:start], self.statement("enter", node, number), *rest]
         return node
 

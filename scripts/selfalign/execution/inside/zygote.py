@@ -3,7 +3,6 @@
 argv: guard library, socket, isolated (0 or 1), modules to load (comma-separated), program filter (hex)
 """
 
-import asyncio
 import ast
 import builtins
 import contextlib
@@ -139,7 +138,7 @@ def make_finish(guard, tests):
             if required == 0:
                 result = function()
                 if code.co_flags & 0x80:
-                    asyncio.run(result)
+                    importlib.import_module("asyncio").run(result)
         for name, numbers in tests.classes:
             cls = scope.get(name)
             if not isinstance(cls, type) or any(map(entered, numbers)):
@@ -194,7 +193,7 @@ def run(guard, job: bytes) -> None:
         def empty(scope):
             hollow.make_hollow(scope, before, imported)
 
-    guard.run(compiled, instrumented.code, scope, instrumented.codes, empty, make_finish(guard, instrumented))
+    guard.run(compiled, instrumented.code, scope, instrumented.codes, empty, make_finish(guard, instrumented), instrumented.required, bool(instrumented.classes))
 
 
 _SAMPLE_CODE = """
