@@ -14,7 +14,7 @@ def wilson(passed: int, problems: int) -> tuple[float, float]:
     share = passed / problems
     centre = (share + _Z**2 / (2 * problems)) / (1 + _Z**2 / problems)
     half = _Z / (1 + _Z**2 / problems) * math.sqrt(share * (1 - share) / problems + _Z**2 / (4 * problems**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return round(max(0.0, centre - half), 6), round(min(1.0, centre + half), 6)
 
 
 def bootstrap(rates: Sequence[float]) -> tuple[float, float]:
@@ -22,4 +22,4 @@ def bootstrap(rates: Sequence[float]) -> tuple[float, float]:
     values = np.asarray(rates, dtype=np.float64)
     places = np.random.default_rng(0).integers(0, len(values), size=(_RESAMPLES, len(values)))
     low, high = np.quantile(values[places].mean(axis=1), [0.025, 0.975])
-    return float(low), float(high)
+    return round(float(low), 6), round(float(high), 6)

@@ -26,7 +26,7 @@ def load_tokenizer(model: dict) -> Any:
 def load_model(model: dict, dtype: str, dropout: float, device: str) -> Any:
     """The weights of the config's `model` with every dropout at `dropout`, in training mode on `device`."""
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             model["path"], revision=model["revision"] or None, dtype=getattr(torch, dtype), attn_implementation=attention.NAME
         )
     except (OSError, ValueError) as error:

@@ -17,7 +17,7 @@ def load_tuned(folder: str) -> tuple[Any, Any]:
         raise InputError(f"model {folder}: no such folder; make it with: snakemake --cores all {folder}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
     except (OSError, ValueError) as error:
         raise InputError(f"model {folder}: cannot be loaded ({str(error).strip().splitlines()[0]})") from error
     if tokenizer.chat_template is None:
