@@ -17,10 +17,10 @@ from selfalign.data.ids import generator
 from selfalign.data.job import say
 from selfalign.evaluation.evaluate import evaluate_model
 from selfalign.generation.sections import SectionError, code_blocks, split_sections
+from selfalign.selection.assertions import bound_names, parse
 from selfalign.selection.candidates import implementation_of
 from selfalign.selection.dataset import vary_form
 from selfalign.selection.decontamination import Decontamination
-from selfalign.selection.assertions import defined_names, parse
 from selfalign.training.trainer import train_model
 
 ARMS = ("passing", "random", "failing")
@@ -140,7 +140,7 @@ def _varied(row: dict, selection: dict, seed: int) -> dict[str, str]:
     if not tests or not _parse_all([tests[0], code]):
         selection, names = {**selection, "append_tests": 0.0}, []
     else:
-        names = defined_names(code)
+        names = bound_names(code)
     instruction, response = vary_form(row, names, selection, seed)
     return {"id": row["id"], "instruction": instruction, "response": response}
 

@@ -24,6 +24,17 @@ def defined_names(code: str) -> list[str]:
     return sorted({node.name for node in parse(code).body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))})
 
 
+def bound_names(code: str) -> list[str]:
+    """All names that code gives a value at top level, but for imports, sorted: functions, classes, and variables that may hold a lambda."""
+    names = set()
+    for statement in _inside(parse(code).body):
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(statement.name)
+        else:
+            names |= {node.id for node in _own_expressions(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return sorted(names)
+
+
 def running_statements(tests: ast.Module) -> list[ast.stmt]:
     """The statements of a test block that run: those of the module, of functions that these call, of zero-argument `test*` functions and
     TestCases (which the runner calls), and what stands inside them. `if False` and functions that nothing calls do not run.
@@ -102,27 +113,27 @@ def is_check(statement: ast.stmt) -> bool:
     return any(name in _RAISES or name.startswith(("assert", "fail")) for name in names)
 
 
-def checks_implementation(tests: str, defined: Sequence[str]) -> bool:
-    """Whether what runs of a test block has a check, a call, and one of the names that the implementation defined."""
+def checks_implementation(tests: str, bound: Sequence[str]) -> bool:
+    """Whether what runs of a test block has a check, a call, and one of the names that the implementation bound."""
     running = running_statements(parse(tests))
     nodes = [node for statement in running for node in _own_expressions(statement)]
-    uses = any(isinstance(node, ast.Name) and node.id in defined for node in nodes)
+    uses = any(isinstance(node, ast.Name) and node.id in bound for node in nodes)
     return uses and any(isinstance(node, ast.Call) for node in nodes) and any(map(is_check, running))
 
 
-def standalone_assertions(tests: str, defined: Sequence[str]) -> list[str]:
-    """The source of each assert that runs and names nothing but builtins and what the implementation defined; in order, each once."""
+def standalone_assertions(tests: str, bound: Sequence[str]) -> list[str]:
+    """The source of each assert that runs and names nothing but builtins and what the implementation bound; in order, each once."""
     tree = parse(tests)
-    bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    known = ({name for name in dir(builtins) if not name.startswith("_")} - bound) | set(defined)
+    local = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    local |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    known = ({name for name in dir(builtins) if not name.startswith("_")} - local) | set(bound)
     found: dict[str, None] = {}
     for statement in sorted(running_statements(tree), key=lambda statement: (statement.lineno, statement.col_offset)):
         if isinstance(statement, ast.Assert) and is_check(statement):
             own = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
             own |= {node.arg for node in ast.walk(statement) if isinstance(node, ast.arg)}
             used = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
-            if used & set(defined) and used <= known | own:
+            if used & set(bound) and used <= known | own:
                 indent = " " * statement.col_offset
                 source = ast.get_source_segment(tests, statement) or ""
                 found["\n".join(line.removeprefix(indent) for line in source.splitlines())] = None

@@ -9,8 +9,8 @@ from selfalign.data.errors import ConfigError
 from selfalign.data.files import to_dropped, to_table
 from selfalign.data.ids import generator
 from selfalign.generation.sections import SectionError, code_blocks, split_sections
+from selfalign.selection.assertions import bound_names, checks_implementation
 from selfalign.selection.decontamination import Decontamination
-from selfalign.selection.assertions import defined_names, checks_implementation
 
 STEP = "choose_responses"
 
@@ -60,7 +60,7 @@ def form_reason(response: str) -> tuple[str, str] | None:
     if len(blocks) != 1:
         return "test_blocks", f"{len(blocks)} Python blocks in [Tests]"
     try:
-        if not checks_implementation(blocks[0], defined_names(implementation_of(sections.implementation))):
+        if not checks_implementation(blocks[0], bound_names(implementation_of(sections.implementation))):
             return "tests_without_call", ""
     except SyntaxError as error:  # it ran, but in another Python, or with more than its blocks
         return "tests_without_call", f"does not parse: {error.msg}"

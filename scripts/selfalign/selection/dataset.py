@@ -9,9 +9,9 @@ from selfalign.data.files import to_dropped, to_table
 from selfalign.data.ids import generator
 from selfalign.data.tables import STEP_OF
 from selfalign.generation.sections import code_blocks, split_sections
+from selfalign.selection.assertions import bound_names, defined_names, standalone_assertions
 from selfalign.selection.candidates import implementation_of
 from selfalign.selection.form import append_assertions, asks_for_tests, incomplete, vary_response
-from selfalign.selection.assertions import defined_names, standalone_assertions
 
 STEP = "select_dataset"
 
@@ -66,7 +66,7 @@ def select_dataset(
     joined = _Parents(instructions, concepts, seeds)
     kept = []
     for row, item in rows.left.items():
-        instruction, response = vary_form(item, names[row], cfg, seed)
+        instruction, response = vary_form(item, bound_names(code[row]), cfg, seed)
         kept.append(
             {
                 **{name: item[name] for name in ("id", "function_id", "instruction_id")},
@@ -79,8 +79,11 @@ def select_dataset(
     return to_table(kept, "dataset"), to_dropped(rows.dropped)
 
 
-def vary_form(row: Mapping, defined: Sequence[str], cfg: Mapping, seed: int) -> tuple[str, str]:
-    """(instruction, response) of a candidate in the form in which the model is to see them. Each draw has a generator of its own."""
+def vary_form(row: Mapping, bound: Sequence[str], cfg: Mapping, seed: int) -> tuple[str, str]:
+    """(instruction, response) of a candidate in the form in which the model is to see them. Each draw has a generator of its own.
+
+    `bound` are the names that the implementation binds.
+    """
     sections = split_sections(row["response"])
 
     def happens(purpose: str) -> bool:
@@ -89,7 +92,7 @@ def vary_form(row: Mapping, defined: Sequence[str], cfg: Mapping, seed: int) -> 
     response = vary_response(sections, happens("keep_reasoning"), happens("keep_explanation"), asks_for_tests(row["instruction"]))
     instruction = row["instruction"]
     if happens("append_tests"):
-        assertions = standalone_assertions(code_blocks(sections.tests)[0], defined)
+        assertions = standalone_assertions(code_blocks(sections.tests)[0], bound)
         instruction = append_assertions(instruction, assertions, generator(seed, row["id"], "which tests"))
     return instruction, response
 
