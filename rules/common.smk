@@ -77,10 +77,11 @@ def model_files():
 def source_files():
     """Every file of the sources that lie in files here."""
     files = []
+    patterns = {"folder": "*.py", "parquet": "*.parquet", "jsonl": "*.jsonl*"}
     for source in CONFIG["sources"]:
-        if source["kind"] in ("folder", "parquet", "jsonl"):
+        if source["kind"] in patterns:
             path = Path(source["path"])
-            files += sorted(map(str, path.rglob("*.py"))) if path.is_dir() else [str(path)]
+            files += sorted(map(str, path.rglob(patterns[source["kind"]]))) if path.is_dir() else [str(path)]
     return files
 
 

@@ -23,7 +23,7 @@ def shingle_hashes32(hashes: np.ndarray) -> np.ndarray:
 
 @cache
 def _permutations(count: int) -> tuple[np.ndarray, np.ndarray]:
-    a, b = MinHash(num_perm=count, scheme="affine32").permutations
+    a, b = np.asarray(MinHash(num_perm=count, scheme="affine32").permutations)
     return a[:, None], b[:, None]
 
 

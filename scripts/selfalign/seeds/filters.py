@@ -16,7 +16,7 @@ import pyarrow as pa
 from selfalign.data.errors import SelfalignError
 from selfalign.data.files import to_dropped, to_table
 from selfalign.seeds.imports import available_modules, imported_modules, infer_imports
-from selfalign.seeds.parse import function_of
+from selfalign.seeds.parse import FunctionNode, function_of
 from selfalign.seeds.typecheck import Program, type_check
 
 STEP = "filter_functions"
@@ -45,7 +45,7 @@ def filter_functions(
     """
     rows = functions.to_pylist()
     reasons: dict[str, tuple[str, str]] = {}
-    trees: dict[str, ast.AST] = {}
+    trees: dict[str, FunctionNode] = {}
     hits = benchmarks.find([row["content"] for row in rows])
     for row, hit in zip(rows, hits, strict=True):
         tree = trees[row["id"]] = function_of(row["content"])
@@ -77,7 +77,7 @@ def filter_functions(
     return kept, to_dropped(dropped)
 
 
-def static_reason(tree: ast.AST, content: str, cfg: dict) -> tuple[str, str] | None:
+def static_reason(tree: FunctionNode, content: str, cfg: dict) -> tuple[str, str] | None:
     """(reason, detail) for which a function is dropped by looking at it alone, or None."""
     if not returns_value(tree):
         return "no_return", ""
@@ -93,7 +93,7 @@ def static_reason(tree: ast.AST, content: str, cfg: dict) -> tuple[str, str] | N
     return None
 
 
-def returns_value(tree: ast.AST) -> bool:
+def returns_value(tree: FunctionNode) -> bool:
     """Whether the function itself, not one defined inside it, has a `return` with a value other than a literal None."""
     return any(
         isinstance(node, ast.Return) and node.value is not None and not (isinstance(node.value, ast.Constant) and node.value.value is None)
@@ -101,8 +101,8 @@ def returns_value(tree: ast.AST) -> bool:
     )
 
 
-def _own_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    stack = list(tree.body)
+def _own_nodes(tree: FunctionNode) -> Iterator[ast.AST]:
+    stack: list[ast.AST] = list(tree.body)
     while stack:
         node = stack.pop()
         yield node
@@ -168,5 +168,5 @@ def undefined_names(rows: Sequence[dict]) -> dict[str, list[str]]:
             raise SelfalignError(f"ruff failed with exit code {answer.returncode}: {(answer.stderr.strip() or 'no message').splitlines()[0]}")
         for item in json.loads(answer.stdout):
             if item["code"] == "F821":
-                found[Path(item["filename"]).stem.removeprefix("f")].add(re.search(r"`(.+)`", item["message"]).group(1))
+                found[Path(item["filename"]).stem.removeprefix("f")].update(re.findall(r"^Undefined name `(.+?)`", item["message"]))
     return {row["id"]: sorted(found[row["id"]]) for row in rows}

@@ -20,6 +20,9 @@ _TRANSPARENT = frozenset({"if_statement", "try_statement", "block", "elif_clause
 _IMPORTS = frozenset({"import_statement", "import_from_statement"})
 
 
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+
+
 @dataclass(frozen=True, slots=True)
 class Function:
     """A `def` or `async def` at top level. `content` has its decorators, which are part of what it does."""
@@ -95,7 +98,7 @@ def parse_python(code: str) -> ast.Module:
             raise SyntaxError(f"{type(error).__name__}: {error}") from error
 
 
-def function_of(content: str) -> ast.FunctionDef | ast.AsyncFunctionDef:
+def function_of(content: str) -> FunctionNode:
     """The syntax tree of a function's source; SyntaxError if that is not exactly one function."""
     body = parse_python(content).body
     if len(body) != 1 or not isinstance(body[0], (ast.FunctionDef, ast.AsyncFunctionDef)):

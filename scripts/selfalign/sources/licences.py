@@ -75,10 +75,10 @@ def joined_licence(value: object, default: str) -> str:
 def package_licence(distribution: Distribution) -> str:
     """The licence in an installed package's metadata: License-Expression, else its classifiers, else License; "" if none."""
     metadata = distribution.metadata
-    if expression := metadata.get("License-Expression"):
-        return expression
+    if "License-Expression" in metadata:
+        return metadata["License-Expression"]
     names = {CLASSIFIERS[line] for line in metadata.get_all("Classifier") or () if line in CLASSIFIERS}
     if names:
         return " AND ".join(sorted(names))
     # Some packages put the whole text of their licence there; its first line tells the user which one it is.
-    return (metadata.get("License") or "").strip().partition("\n")[0]
+    return metadata["License"].strip().partition("\n")[0] if "License" in metadata else ""

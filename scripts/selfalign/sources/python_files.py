@@ -116,7 +116,7 @@ def _archive(source: dict, path: Path) -> Iterator[SourceFile]:
         else:
             with tarfile.open(path, "r:*") as archive:
                 for member in archive:
-                    if member.isfile() and _is_python_member(member.name):
-                        yield _source_file(source, _printable(member.name), licence, archive.extractfile(member).read)
+                    if member.isfile() and _is_python_member(member.name) and (file := archive.extractfile(member)):
+                        yield _source_file(source, _printable(member.name), licence, file.read)
     except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
         raise InputError(f"source {source['name']!r}: {path} is not a readable archive ({error})") from error
