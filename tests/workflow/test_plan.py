@@ -1,0 +1,119 @@
+"""What a user sees before any job starts: plans, and errors in the config."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from selfalign.data.config import load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Imported by every Python process of a plan: it cannot reach anything.
+_NO_NETWORK = """
+import socket
+
+def refuse(self, address):
+    if self.family in (socket.AF_INET, socket.AF_INET6):
+        raise OSError(f"the plan tried to reach {address}")
+    return connect(self, address)
+
+connect, socket.socket.connect = socket.socket.connect, refuse
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"concepts": {"exampels": 2}}, "config: concepts.exampels: unknown key; did you mean concepts.examples?"),
+        ({"shards": "many"}, 'config: shards: must be a whole number, not "many"'),
+        ({"fewshot": "prompts/none.yaml"}, "config: fewshot: prompts/none.yaml: no such file"),
+        ({"model": {"path": "models/none"}}, "config: model.path: models/none: no such file or folder"),
+    ],
+)
+def test_bad_config_is_one_line_and_the_last_word(project, change, line):
+    project.config |= change
+    project.write_config()
+    output = project.snakemake("--dry-run", ok=False)
+    assert output.splitlines()[-1].startswith(line)
+    assert "Traceback" not in output and "job" not in output
+
+
+def test_value_on_the_command_line_changes_one_key(project):
+    assert project.plan("--config", "shards=3", "judge={examples: 1}")["judge_seeds"] == 3
+    assert "judge.examples: must be a whole number" in project.snakemake("--dry-run", "--config", "judge={examples: few}", ok=False)
+
+
+def test_default_config_is_used_without_a_configfile(project):
+    plan = project.snakemake(command=[sys.executable, "-m", "snakemake", "--dry-run"])
+    assert "evaluate_model" in plan and "fetch_benchmark" not in plan
+
+
+def test_single_target_plans_what_leads_to_it(project):
+    plan = project.plan("results/concepts/0.parquet")
+    assert plan == {
+        "extract_functions": 1,
+        "sign_functions": 2,
+        "cluster_functions": 1,
+        "filter_functions": 1,
+        "draw_prompts": 2,
+        "judge_seeds": 1,
+        "extract_concepts": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "has", "lacks"),
+    [
+        ("datasets", {"select_dataset": 1, "write_notice": 1}, "train_model"),
+        ("model", {"train_model": 1}, "evaluate_model"),
+        ("evaluation", {"evaluate_model": 2}, "render_report"),
+        ("report", {"summarize_run": 1, "render_report": 1}, "ablate"),
+        ("ablation", {"ablate": 1}, "render_report"),
+    ],
+)
+def test_named_targets(project, target, has, lacks):
+    plan = project.plan(target)
+    assert has.items() <= plan.items()
+    assert lacks not in plan
+
+
+def test_preset_plans_without_network_and_without_a_key_of_the_default_config(project):
+    # Any key of this file would be refused, and the default config's files are gone.
+    (project.folder / "config.yaml").write_text("leaked: true\n")
+    for path in ("prompts/tiny.yaml", "benchmarks/miniature.jsonl", "models"):
+        (project.folder / path).unlink()
+    (project.folder / "scripts" / "sitecustomize.py").write_text(_NO_NETWORK)
+    output = project.snakemake(command=[sys.executable, "-m", "snakemake", "--dry-run", "--configfile", "presets/starcoder2-15b-instruct.yaml"])
+    for jobs in ("write_responses 256", "fetch_benchmark 5", "train_model 1"):
+        assert jobs in " ".join(output.split())
+    assert "tried to reach" not in output
+
+
+def test_sitecustomize_of_the_test_above_refuses(project):
+    (project.folder / "scripts" / "sitecustomize.py").write_text(_NO_NETWORK)
+    code = "import urllib.request as u; u.urlopen('http://192.0.2.1/', timeout=1)"
+    done = subprocess.run([sys.executable, "-c", code], env=project.environment(), capture_output=True, text=True)
+    assert "tried to reach" in done.stderr
+
+
+def test_preset_has_the_published_parameters(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = load_config(yaml.safe_load((ROOT / "presets" / "starcoder2-15b-instruct.yaml").read_text()))
+    names = ("judge", "concepts", "instructions", "responses")
+    steps = {step: (config[step]["examples"], config[step]["draws"], config[step]["temperature"]) for step in names}
+    assert steps == {"judge": (7, 1, 0.0), "concepts": (8, 1, 0.7), "instructions": (8, 1, 0.7), "responses": (1, 10, 0.7)}
+    assert {config[step]["max_new_tokens"] for step in names[1:]} == {1536}
+    training = {"optimizer": "adafactor", "learning_rate": 1e-5, "schedule": "linear", "warmup_ratio": 0.05, "epochs": 4, "batch_size": 64}
+    training |= {"max_length": 1280, "dtype": "bfloat16", "loss": "per_example", "dropout": 0.0, "max_grad_norm": 0.0}
+    assert training.items() <= config["training"].items()
+    assert (config["execution"]["cpu_seconds"], config["execution"]["memory_mb"]) == (4.0, 1024)
+    assert config["functions"]["near_dedup"]["threshold"] == 0.5
+    assert config["selection"]["near_dedup"] == {"threshold": 0.7, "ngram": 5, "permutations": 250}
+    assert (config["seed"], config["model"]["path"]) == (3407, "bigcode/starcoder2-15b")
+
+
+def test_lint_is_clean(project):
+    assert "Congratulations" in project.snakemake("--lint")

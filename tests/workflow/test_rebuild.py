@@ -1,0 +1,122 @@
+"""What is planned again after a change: what reads it and what follows, nothing else."""
+
+import os
+
+AFTER_DATASET = {"train_model": 1, "evaluate_model": 1, "summarize_run": 1, "render_report": 1}
+TARGETS = ("results/functions/0.parquet", "results/functions/1.parquet")
+
+
+def test_nothing_to_be_done_after_a_run(filtered):
+    assert "Nothing to be done" in filtered.snakemake(*TARGETS)
+
+
+def test_touch_checkout_and_comments_count_for_nothing(filtered):
+    for path in filtered.folder.rglob("*.py"):
+        os.utime(path)
+    for path in ("benchmarks/miniature.jsonl", "prompts/tiny.yaml", "Snakefile", "rules/seeds.smk"):
+        os.utime(filtered.folder / path)
+    filtered.append("scripts/selfalign/seeds/filters.py", "\n# A comment.\n")
+    filtered.edit("scripts/sign_functions.py", '"""', '"""Another docstring: ')
+    assert filtered.plan(*TARGETS) == {}
+
+
+def test_changed_filter_plans_the_filter_only(filtered):
+    filtered.append("scripts/selfalign/seeds/filters.py", "\nCHANGED = 1\n")
+    assert filtered.plan(*TARGETS) == {"filter_functions": 2}
+
+
+def test_changed_script_plans_its_rule(filtered):
+    filtered.edit("scripts/filter_functions.py", "def main(smk):\n", "def main(smk):\n    print(1)\n")
+    assert filtered.plan(*TARGETS) == {"filter_functions": 2}
+
+
+def test_changed_dedup_plans_no_extraction(filtered):
+    filtered.append("scripts/selfalign/dedup/signatures.py", "\nCHANGED = 1\n")
+    plan = filtered.plan(*TARGETS)
+    assert plan.keys() == {"sign_functions", "cluster_functions", "filter_functions"}
+
+
+def test_changed_threshold_keeps_the_signatures(filtered):
+    filtered.config["functions"] = {"near_dedup": {"threshold": 0.6, "ngram": 5, "permutations": 250}}
+    filtered.write_config()
+    assert filtered.plan(*TARGETS) == {"cluster_functions": 1, "filter_functions": 2}
+
+
+def test_keys_that_other_steps_read_plan_nothing_here(filtered):
+    filtered.config |= {"seed": 1, "responses": {"draws": 9}, "training": {"epochs": 7}, "engine": {"threads": 2}}
+    filtered.write_config()
+    assert filtered.plan(*TARGETS) == {}
+
+
+def test_reordered_config_plans_nothing(filtered):
+    filtered.config = {key: dict(reversed(value.items())) if isinstance(value, dict) else value for key, value in reversed(filtered.config.items())}
+    text = "\n".join(f"{key}: {value!r}" for key, value in filtered.config.items())
+    (filtered.folder / "small.yaml").write_text(text.replace("'", '"'))
+    assert filtered.plan(*TARGETS) == {}
+
+
+def test_two_swapped_values_count(filtered):
+    filtered.config["functions"] = {"forbidden_words": ["todo", "fixme", "bug"], "forbidden_imports": ["os", "sys"]}
+    filtered.write_config()
+    filtered.snakemake(*TARGETS)
+    filtered.config["functions"] = {"forbidden_words": ["os", "sys"], "forbidden_imports": ["todo", "fixme", "bug"]}
+    filtered.write_config()
+    assert filtered.plan(*TARGETS) == {"filter_functions": 2}
+
+
+def test_changed_benchmark_plans_decontamination(filtered):
+    with open(filtered.folder / "benchmarks" / "miniature.jsonl") as file:
+        lines = file.readlines()
+    (filtered.folder / "benchmarks" / "miniature.jsonl").write_text("".join(lines[1:]))
+    assert filtered.plan(*TARGETS) == {"filter_functions": 2}
+
+
+def test_same_rows_again_cost_nothing_after_them(filtered):
+    filtered.append("scripts/cluster_functions.py", "\nCHANGED = 1\n")
+    assert filtered.plan(*TARGETS) == {"cluster_functions": 1, "filter_functions": 2}, "before it has run, nobody knows"
+    filtered.snakemake("results/dedup/functions/clusters.parquet")
+    assert filtered.plan(*TARGETS) == {}
+
+
+def test_full_run_then_nothing_to_be_done(finished):
+    assert "Nothing to be done" in finished.snakemake()
+
+
+def test_changed_prompt_plans_the_steps_that_see_it(finished, tmp_path):
+    project = finished.copy(tmp_path / "project")
+    text = (project.folder / "prompts" / "tiny.yaml").read_text()
+    (project.folder / "prompts" / "tiny.yaml").write_text(text + "\n# Another comment.\n")
+    plan = project.plan()
+    assert plan["draw_prompts"] == 4 and plan["judge_seeds"] == 2
+    assert "extract_functions" not in plan and "filter_functions" not in plan
+
+
+def test_changed_sample_count_plans_responses_and_what_follows(finished, tmp_path):
+    project = finished.copy(tmp_path / "project")
+    project.config["responses"] = {**project.config["responses"], "draws": 3}
+    project.write_config()
+    plan = project.plan()
+    assert {"judge_seeds", "extract_concepts", "write_instructions", "filter_functions"}.isdisjoint(plan)
+    assert plan["write_responses"] == 2 and plan["train_model"] == 1
+
+
+def test_changed_generation_module_plans_no_extraction(finished, tmp_path):
+    project = finished.copy(tmp_path / "project")
+    project.append("scripts/selfalign/generation/prompts.py", "\nCHANGED = 1\n")
+    plan = project.plan()
+    assert plan["judge_seeds"] == 2
+    assert {"extract_functions", "sign_functions", "cluster_functions", "filter_functions"}.isdisjoint(plan)
+
+
+def test_changed_selection_plans_selection_and_what_follows(finished, tmp_path):
+    project = finished.copy(tmp_path / "project")
+    project.config["selection"] = {"keep_reasoning": 0.0}
+    project.write_config()
+    assert project.plan() == {"select_dataset": 1, **AFTER_DATASET}
+
+
+def test_changed_training_plans_training_and_what_follows(finished, tmp_path):
+    project = finished.copy(tmp_path / "project")
+    project.config["training"] = {**project.config["training"], "learning_rate": 0.002}
+    project.write_config()
+    assert project.plan() == AFTER_DATASET
