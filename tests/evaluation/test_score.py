@@ -6,6 +6,7 @@ import pytest
 from selfalign.data.errors import InputError
 from selfalign.evaluation.command import add_parsers
 from selfalign.evaluation.score import load_samples
+from selfalign.training.model import load_model, load_tokenizer
 
 
 def command(*words):
@@ -44,6 +45,14 @@ def test_bad_samples_are_refused_with_their_line(problems, tmp_path, row, messag
     path = write(tmp_path / "samples.jsonl", [row] if row else [])
     with pytest.raises(InputError, match=message):
         load_samples(path, problems)
+
+
+def test_respond_prints_the_prefix_and_what_follows(cfg, tmp_path, capsys):
+    load_tokenizer(cfg["model"]).save_pretrained(tmp_path)
+    load_model(cfg["model"], "float32", 0.0, "cpu").save_pretrained(tmp_path)
+    command("respond", "Write a function.", "--prefix", "def f():", "--model", tmp_path, "--max-new-tokens", 4)
+    out = capsys.readouterr().out
+    assert out.startswith("def f():") and out.endswith("\n")
 
 
 def test_a_benchmark_that_is_not_bundled_needs_its_file(tmp_path):

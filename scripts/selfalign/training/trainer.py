@@ -92,7 +92,7 @@ def copy_model(trained: Trained, model: str | os.PathLike, losses: str | os.Path
     losses.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(trained.losses, losses)
     try:
-        shutil.copytree(trained.model, temporary)
+        shutil.copytree(trained.model, temporary, copy_function=shutil.copyfile)  # without modes: safetensors lets only its owner read
         if finish is not None:
             finish(temporary)
         if model.exists():
