@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from selfalign.data.files import write_dropped, write_shard
+from selfalign.data.files import remove_stale_shards, write_dropped, write_shard
 from selfalign.data.job import Progress, run_script
 from selfalign.seeds.extract import extract_functions
 
@@ -19,6 +19,7 @@ def main(smk):
         write_dropped(dropped, rest)
         facts["kept"] += kept.num_rows
         facts["dropped"] += dropped.num_rows
+    remove_stale_shards(spool.parent, cfg["shards"])
     facts["rows_in"] = facts["kept"] + facts["dropped"]
     return facts
 

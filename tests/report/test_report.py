@@ -48,6 +48,7 @@ def test_summary_has_rows_verdicts_costs_and_scores(summary):
     assert summary["final_rows"] == 1
     assert summary["verdicts"]["passed"] == 1 and summary["verdicts"]["assertion_failed"] == 1
     assert summary["cost"]["rules"]["write_responses"]["output_tokens"] == 7
+    assert summary["cost"]["rules"]["write_responses"]["finish"] == {"stop": 3}
     assert summary["cost"]["peak_memory_mb"] == 109
     assert summary["training"]["loss"] == {"steps": 3, "first": 2.5, "last": 1.25}
     assert summary["evaluation"]["miniature"]["gain"] == {"greedy": 20.0, "mean": None}

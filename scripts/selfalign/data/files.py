@@ -79,6 +79,13 @@ def read_shards(paths: Iterable[str | os.PathLike], columns: list[str] | None = 
     return pa.concat_tables([read_shard(path, columns) for path in paths])
 
 
+def remove_stale_shards(results_dir: str | os.PathLike, shards: int) -> None:
+    """Delete shards that a run with more shards left in any dataset's folder: readers take each folder as a whole."""
+    for path in Path(results_dir).rglob("*.parquet"):
+        if path.stem.isdigit() and int(path.stem) >= shards:
+            path.unlink()
+
+
 def concat_dropped(tables: Iterable[pa.Table]) -> pa.Table:
     """Several tables of dropped rows as one."""
     return pa.concat_tables([DROPPED.empty_table(), *tables])

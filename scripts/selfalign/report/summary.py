@@ -52,10 +52,17 @@ def _cost(jobs: list[dict]) -> dict[str, Any]:
     total |= {name: round(sum(job[name] for job in jobs), 3) for name in ("seconds", "cpu_seconds")}
     total["peak_memory_mb"] = max(job["peak_memory_mb"] for job in jobs)
     for job in jobs:
-        for name, value in job.items():
-            if name not in _NOT_ADDED and isinstance(value, int | float) and not isinstance(value, bool):
-                total[name] = total.get(name, 0) + value
+        _add(total, {name: value for name, value in job.items() if name not in _NOT_ADDED})
     return total
+
+
+def _add(total: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Add the numbers of `facts`, those in nested dicts too, to `total`; texts and lists are left out."""
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            _add(total.setdefault(name, {}), value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            total[name] = total.get(name, 0) + value
 
 
 def _losses(path: str) -> dict[str, float | int]:
