@@ -47,8 +47,13 @@ class Python:
 _DESCRIBE = """
 import json, os, sys, sysconfig
 from importlib.metadata import distributions
-paths = {os.path.realpath(sys.executable), sys.executable, *(sysconfig.get_path(n) for n in ("stdlib", "platstdlib", "purelib", "platlib"))}
+paths = {os.path.realpath(sys.executable), *(sysconfig.get_path(n) for n in ("stdlib", "platstdlib", "purelib", "platlib"))}
 paths |= {p for p in sys.path if p and os.path.exists(p) and (p.startswith(sys.prefix) or p.startswith(sys.base_prefix))}
+link = sys.executable
+while True:
+    paths.add(link)
+    if not os.path.islink(link): break
+    link = os.path.join(os.path.dirname(link), os.readlink(link))
 for prefix in {sys.prefix, sys.base_prefix}:
     if prefix not in ("/usr", "/usr/local", "/"): paths.add(prefix)
 packages = sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()})
