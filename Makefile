@@ -11,7 +11,7 @@ CONFIG ?=
 VENV := .venv
 LOCK := requirements.in constraints.txt
 STAMP := $(VENV)/set-up-$(shell cat $(LOCK) pyproject.toml | cksum | tr -dc '0-9')
-PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PATH
 

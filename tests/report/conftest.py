@@ -72,7 +72,8 @@ def run(tmp_path):
     run.put("dataset", [1])
     run.stats = []
     for number, step in enumerate([*STEP_OF.values(), "train_model"]):
-        facts = {"rule": step, "shard": "0", "seconds": 1.5, "cpu_seconds": 1.0, "peak_memory_mb": 100 + number, "output_tokens": 7, "finish": {"stop": 3}}
+        facts = {"rule": step, "shard": "0", "seconds": 1.5, "cpu_seconds": 1.0, "peak_memory_mb": 100 + number}
+        facts |= {"output_tokens": 7, "finish": {"stop": 3}}
         path = tmp_path / "stats" / f"{step}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(facts))
