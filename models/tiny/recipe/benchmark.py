@@ -49,7 +49,16 @@ def build() -> list[dict]:
             seen.add(key)
             prompt = function(problem, docstring(problem, problem.phrases, rng, cases[:1]), "").rstrip() + "\n"
             test = "def check(candidate):\n" + "".join(f"    assert candidate({literal(value)}) == {literal(result)}\n" for value, result in cases)
-            rows.append({"task_id": f"Miniature/{len(rows)}", "prompt": prompt, "entry_point": problem.name, "canonical_solution": solution + "\n", "test": test, "group": group})
+            rows.append(
+                {
+                    "task_id": f"Miniature/{len(rows)}",
+                    "prompt": prompt,
+                    "entry_point": problem.name,
+                    "canonical_solution": solution + "\n",
+                    "test": test,
+                    "group": group,
+                }
+            )
             made += 1
             if made == count:
                 break

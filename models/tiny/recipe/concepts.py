@@ -55,7 +55,11 @@ def find_concepts(source: str) -> list[str]:
 def _of_node(node: ast.AST, function: str) -> set[str]:
     match node:
         case ast.Call(func=ast.Name(id=called)):
-            return {concept for concept, names in _CALLS.items() if called in names} | ({"recursion"} if called == function else set()) | {"function calls"}
+            return (
+                {concept for concept, names in _CALLS.items() if called in names}
+                | ({"recursion"} if called == function else set())
+                | {"function calls"}
+            )
         case ast.Call(func=ast.Attribute(value=ast.Name(id="re"))):
             return {"regular expressions"}
         case ast.Call(func=ast.Attribute(attr=method)):

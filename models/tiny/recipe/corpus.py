@@ -10,7 +10,24 @@ from pathlib import Path
 
 from concepts import MOST, VOCABULARY, find_concepts
 from library import LibraryFunction, library_functions, name_words
-from problems import ARGUMENTS, DIFFICULTY, KINDS, Problem, ast_key, body, chain_text, docstring, draw_chain, draw_input, draw_phrases, function, in_corpus, literal, third_person, trace
+from problems import (
+    ARGUMENTS,
+    DIFFICULTY,
+    KINDS,
+    Problem,
+    ast_key,
+    body,
+    chain_text,
+    docstring,
+    draw_chain,
+    draw_input,
+    draw_phrases,
+    function,
+    in_corpus,
+    literal,
+    third_person,
+    trace,
+)
 
 from selfalign.generation.fewshot import Example, Judged, load_fewshot
 from selfalign.generation.prompts import HEADING, answer, question
@@ -31,7 +48,24 @@ RATES = {
 MIX = {"judge": 0.10, "concepts": 0.16, "instructions": 0.17, "responses": 0.39, "plain": 0.18}  # shares of the characters
 _LENGTHS = ((1, 2, 3), (0.35, 0.45, 0.2))  # operations per problem
 _DOCUMENT = 2600  # characters of examples per document, about 1,000 tokens
-_VAGUE = ("Do the work.", "Helper.", "Process the input.", "See the code.", "Return the result.", "Internal use.", "Not documented yet.", "Utility function.")
+_VAGUE = (
+    "Do the work.",
+    "Helper.",
+    "Process the input.",
+    "See the code.",
+    "Return the result.",
+    "Internal use.",
+    "Not documented yet.",
+    "Utility function.",
+)
+
+# No argument names: keywords, what the operations' code calls, and the name of a loop's item.
+_TAKEN = frozenset(  # noqa: SIM905
+    "def for not and class word return with from import else try except pass none lambda yield global while break raise "
+    "assert del nonlocal continue finally async await elif True False None list sum len max min str abs all any range "
+    "sorted set dict int "
+    "".split()
+)
 
 
 def draw_name(rng: random.Random) -> str:
@@ -48,9 +82,9 @@ def draw_problem(rng: random.Random, length: int = 0, allowed=in_corpus, banned:
         kind = chain[0][0].source
         argument = rng.choice(ARGUMENTS[kind]) if rng.random() < 0.7 else rng.choice(name_words())
         problem = Problem(draw_name(rng), argument, chain)
-        if argument not in ("def", "for", "not", "and", "class", "word", "return", "with", "from", "import", "else", "try", "except", "pass", "none", "lambda", "yield", "global", "while", "break", "raise", "assert", "del", "nonlocal", "continue", "finally", "async", "await", "elif", "True", "False", "None", "list", "sum", "len", "max", "min", "str", "abs", "all", "any", "range", "sorted", "set", "dict", "int"):
-            if not banned or ast_key(function(problem, "", body(problem, random.Random(0)))) not in banned:
-                return problem
+        if argument in _TAKEN or ast_key(function(problem, "", body(problem, random.Random(0)))) in banned:
+            continue
+        return problem
 
 
 def examples_of(problem: Problem, rng: random.Random, count: int) -> list[tuple]:
@@ -72,7 +106,8 @@ def instruction_text(problem: Problem, rng: random.Random) -> str:
     kind, name, argument = KINDS[problem.kind], problem.name, problem.argument
     form = rng.randrange(7)
     if form == 6:
-        return f"Complete this Python function:\n```python\n{function(problem, docstring(problem, phrases, rng, examples_of(problem, rng, rng.randint(0, 1))), '').rstrip()}\n```"
+        stub = function(problem, docstring(problem, phrases, rng, examples_of(problem, rng, rng.randint(0, 1))), "").rstrip()
+        return f"Complete this Python function:\n```python\n{stub}\n```"
     text = (
         f"Write a Python function `{name}` that takes {kind} `{argument}`, {does}, and returns the result.",
         f"Write a function `{name}({argument})`. Given {kind}, it should {do}, and return what comes out.",
@@ -111,7 +146,12 @@ def response_text(problem: Problem, rng: random.Random, rates: dict = RATES, ban
     called = draw_name(rng) if rng.random() < rates.get("wrong_name", 0) else problem.name
     tests = "\n".join(f"assert {called}({literal(value)}) == {literal(outcome)}" for value, outcome in zip(cases, outcomes, strict=True))
     explanation = f"`{problem.name}` {chain_text([third_person(phrase) for phrase in phrases])}."
-    parts = [("Reasoning", reasoning), ("Implementation", f"```python\n{function(problem, '', code)}```"), ("Explanation", explanation), ("Tests", f"```python\n{tests}\n```")]
+    parts = [
+        ("Reasoning", reasoning),
+        ("Implementation", f"```python\n{function(problem, '', code)}```"),
+        ("Explanation", explanation),
+        ("Tests", f"```python\n{tests}\n```"),
+    ]
     if rng.random() < rates.get("missing_section", 0):
         del parts[2]
     return "\n\n".join(f"[{name}]\n{text}" for name, text in parts)
@@ -174,7 +214,11 @@ class Corpus:
         snippet, concepts, difficulty, instruction, response = "", (), "", "", ""
         if kind == "concepts":
             while not concepts:
-                snippet = rng.choice(self.functions).source if rng.random() < 0.85 else plain_function(draw_problem(rng, banned=self.banned), rng, self.banned).strip()
+                snippet = (
+                    rng.choice(self.functions).source
+                    if rng.random() < 0.85
+                    else plain_function(draw_problem(rng, banned=self.banned), rng, self.banned).strip()
+                )
                 concepts = tuple(find_concepts(snippet))
         else:
             problem = draw_problem(rng, banned=self.banned)

@@ -1,6 +1,6 @@
 """Write the examples of prompts/tiny.yaml: snippets written by hand, the rest from the small world, without mistakes.
 
-    python models/tiny/recipe/fewshot.py
+python models/tiny/recipe/fewshot.py
 """
 
 import random

@@ -4,6 +4,9 @@ An operation's right code is `code` (an expression over {x}, or element and cond
 plausible wrong versions. Operations marked `held_out`, and a fifth of all pairs of operations, never occur in the training corpus.
 """
 
+# A table, one operation a line.
+# ruff: noqa: E501
+
 import hashlib
 import random
 from dataclasses import dataclass, field

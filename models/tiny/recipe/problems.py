@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from operations import BY_SOURCE, KINDS, Op, draw_values, pair_held_out
 
-WORDS = (
+WORDS = (  # noqa: SIM905
     "apple river stone cat dog tree lion noon level radar kayak anna bird sand moon rain leaf fish lake corn "
     "salt tiger onion paper sister castle lemon train ocean silent rose iron oil ant eel nest toast coral stereo"
 ).split()
@@ -62,7 +62,9 @@ def in_corpus(first: Op | None, second: Op) -> bool:
 def draw_input(rng: random.Random, kind: str, small: bool = False):
     """An input value of a kind; `small` ones are short or empty."""
     if kind == "ints":
-        numbers = [rng.randint(-4, 12) if rng.random() < 0.85 else rng.randint(13, 40) for _ in range(rng.randint(0, 2) if small else rng.randint(3, 5))]
+        numbers = [
+            rng.randint(-4, 12) if rng.random() < 0.85 else rng.randint(13, 40) for _ in range(rng.randint(0, 2) if small else rng.randint(3, 5))
+        ]
         if len(numbers) > 2 and rng.random() < 0.3:
             numbers[-1] = numbers[0]
         return numbers
@@ -150,7 +152,9 @@ def draw_phrases(problem: Problem, rng: random.Random) -> list[str]:
 def docstring(problem: Problem, phrases: list[str], rng: random.Random, examples: list) -> str:
     """The docstring's text; `examples` are (input, output) pairs shown as doctests."""
     sentence = chain_text(phrases)
-    first = rng.choice((f"Given {KINDS[problem.kind]}, {sentence}.", f"Take {KINDS[problem.kind]} and {sentence}.", f"{sentence[0].upper()}{sentence[1:]}."))
+    first = rng.choice(
+        (f"Given {KINDS[problem.kind]}, {sentence}.", f"Take {KINDS[problem.kind]} and {sentence}.", f"{sentence[0].upper()}{sentence[1:]}.")
+    )
     lines = [first]
     for value, result in examples:
         lines += ["", f"    >>> {problem.name}({literal(value)})", f"    {literal(result)}"]

@@ -1,7 +1,7 @@
 """Train the bundled model from scratch: `python models/tiny/recipe/train.py`, seed fixed, resumable.
 
-Phase 1 shows random token sequences that repeat (the model learns to copy); phase 2 is the corpus. Muon for the hidden
-matrices and AdamW for the rest, bfloat16 autocast, linear warm-up, constant, then linear decay to zero.
+Weights begin with heads that copy (copying.py). Muon for the hidden matrices and AdamW for the rest, bfloat16 autocast, linear
+warm-up, constant, then linear decay to zero.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from benchmark import solution_keys
+from copying import start_copying
 from corpus import Corpus
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Starcoder2Config, Starcoder2ForCausalLM
@@ -25,8 +26,8 @@ VOCABULARY, CONTEXT = 3072, 1024  # tokens
 STEP_TOKENS = 4096  # per optimizer step: sequences of half the context, of the whole context for the last part
 END = "<|endoftext|>"
 CHUNK = 3_000_000  # tokens that one worker call makes
-LEARNING_RATE = 4e-3
-BUDGET = 14_000_000  # tokens
+LEARNING_RATE = 2.5e-3
+BUDGET = 9_000_000  # tokens
 DECAY = 0.4  # share of the budget in which the learning rate falls to zero, at full context
 
 
@@ -34,13 +35,21 @@ def train_tokenizer(corpus: Corpus) -> PreTrainedTokenizerFast:
     """Byte-level BPE. Digits stand alone, and so does each line break, so that no token crosses the end of a line."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex("\n"), "isolated"), pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.Split(Regex("\n"), "isolated"),
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     documents = corpus.documents(random.Random(SEED))
-    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=[END], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=[END], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
     tokenizer.train_from_iterator((next(documents) for _ in range(6000)), trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=END, eos_token=END, unk_token=END, model_max_length=CONTEXT, clean_up_tokenization_spaces=False)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=END, eos_token=END, unk_token=END, model_max_length=CONTEXT, clean_up_tokenization_spaces=False
+    )
 
 
 def make_chunk(index: int) -> np.ndarray:
@@ -55,25 +64,28 @@ def make_chunk(index: int) -> np.ndarray:
     return np.array(ids[:CHUNK], dtype=np.uint16)
 
 
-def repeated_batch(rng: np.random.Generator, length: int) -> np.ndarray:
-    """Random tokens, repeated once or more within each sequence."""
-    rows = []
-    for _ in range(STEP_TOKENS // length):
-        period = int(rng.integers(8, 64))
-        block = rng.integers(1, VOCABULARY, period)
-        rows.append(np.tile(block, length // period + 2)[: length + 1])
-    return np.stack(rows)
-
-
 def build_model() -> Starcoder2ForCausalLM:
     """A StarCoder2 model of about 3.7 million parameters, initialised from the seed."""
     torch.manual_seed(SEED)
     config = Starcoder2Config(
-        vocab_size=VOCABULARY, hidden_size=256, intermediate_size=768, num_hidden_layers=5, num_attention_heads=4, num_key_value_heads=2,
-        max_position_embeddings=CONTEXT, rope_theta=10_000.0, sliding_window=None, use_cache=True, tie_word_embeddings=True, bos_token_id=0, eos_token_id=0,
-        attention_dropout=0.0, residual_dropout=0.0, embedding_dropout=0.0, use_bias=True,
-    )  # fmt: skip
-    return Starcoder2ForCausalLM(config)
+        vocab_size=VOCABULARY,
+        hidden_size=256,
+        intermediate_size=768,
+        num_hidden_layers=5,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=CONTEXT,
+        sliding_window=None,
+        initializer_range=0.06,
+        attention_dropout=0.0,
+        residual_dropout=0.0,
+        embedding_dropout=0.0,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    model = Starcoder2ForCausalLM(config)
+    start_copying(model)
+    return model
 
 
 def optimizers(model) -> list[torch.optim.Optimizer]:
@@ -94,30 +106,33 @@ class Run:
         self.model = build_model()
         self.compiled = torch.compile(self.model, dynamic=False)
         self.optimizers = optimizers(self.model)
-        self.step, self.seconds, self.tokens, self.repeating, self.copying = 0, 0.0, 0, True, []
+        self.step, self.seconds, self.tokens = 0, 0.0, 0
         if self.file.exists():
             state = torch.load(self.file, weights_only=False)
             self.model.load_state_dict(state["model"])
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
-            self.step, self.seconds, self.tokens, self.repeating = state["step"], state["seconds"], state["tokens"], state["repeating"]
+            self.step, self.seconds, self.tokens = state["step"], state["seconds"], state["tokens"]
 
     def save(self) -> None:
-        state = {"model": self.model.state_dict(), "optimizers": [o.state_dict() for o in self.optimizers], "step": self.step, "seconds": self.seconds, "tokens": self.tokens, "repeating": self.repeating}
+        state = {
+            "model": self.model.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "step": self.step,
+            "seconds": self.seconds,
+            "tokens": self.tokens,
+        }
         temporary = self.file.with_suffix(".tmp")
         torch.save(state, temporary)
         temporary.replace(self.file)
 
-    def logits(self, ids: torch.Tensor) -> torch.Tensor:
-        # Compiling costs two minutes per length and makes a step half as long.
-        return (self.model if self.repeating else self.compiled)(ids, use_cache=False).logits
-
-    def update(self, batch: np.ndarray, rate: float, weights: torch.Tensor | None = None) -> float:
+    def update(self, batch: np.ndarray, rate: float) -> float:
+        """One optimizer step on rows of token ids; returns the loss."""
         ids = torch.from_numpy(batch.astype(np.int64))
         total = 0.0
         for part in ids.split(max(1, 2048 // (ids.shape[1] - 1))):
             with torch.autocast("cpu", torch.bfloat16):
-                logits = self.logits(part[:, :-1].contiguous())
+                logits = self.compiled(part[:, :-1].contiguous(), use_cache=False).logits
             loss = torch.nn.functional.cross_entropy(logits.float().view(-1, VOCABULARY), part[:, 1:].reshape(-1)) * len(part) / len(ids)
             loss.backward()
             total += loss.item()
@@ -128,7 +143,6 @@ class Run:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        self.tokens += 0 if self.repeating else STEP_TOKENS
         return total
 
 
@@ -139,16 +153,17 @@ class Stream:
         self.pool, self.index, self.at, self.chunk = pool, tokens // CHUNK, tokens % CHUNK, None
         self.ahead = pool.submit(make_chunk, self.index)
 
-    def batch(self, length: int) -> np.ndarray:
-        """The next STEP_TOKENS tokens as rows of `length` + 1 tokens that overlap by one."""
-        if self.chunk is None or self.at + STEP_TOKENS + 1 > CHUNK:
+    def rows(self, count: int, length: int) -> np.ndarray:
+        """The next `count` rows of `length` + 1 tokens, which overlap by one."""
+        size = count * length
+        if self.chunk is None or self.at + size + 1 > CHUNK:
             self.at = self.at if self.chunk is None else 0
             self.chunk = self.ahead.result()
             self.index += 1
             self.ahead = self.pool.submit(make_chunk, self.index)
-        part = self.chunk[self.at : self.at + STEP_TOKENS + 1]
-        self.at += STEP_TOKENS
-        return np.stack([part[start : start + length + 1] for start in range(0, STEP_TOKENS, length)])
+        part = self.chunk[self.at : self.at + size + 1]
+        self.at += size
+        return np.stack([part[start : start + length + 1] for start in range(0, size, length)])
 
 
 def main() -> None:
@@ -169,16 +184,13 @@ def main() -> None:
         while run.tokens < args.tokens:
             start = time.monotonic()
             left = 1 - run.tokens / args.tokens
-            length = CONTEXT // 4 if run.repeating else CONTEXT if left < DECAY else CONTEXT // 2
-            batch = repeated_batch(np.random.default_rng([SEED, run.step]), length) if run.repeating else stream.batch(length)
-            loss = run.update(batch, min(1.0, (run.step + 1) / 100, left / DECAY))
+            length = CONTEXT if left < DECAY else CONTEXT // 2
+            loss = run.update(stream.rows(STEP_TOKENS // length, length), min(1.0, (run.step + 1) / 100, left / DECAY))
+            run.tokens += STEP_TOKENS
             run.seconds += time.monotonic() - start
             recent = [*recent[-49:], loss]
-            if run.repeating and loss < 1.8:  # about a seventh of each sequence is new, at 8 nats: the rest is copied
-                run.repeating, recent = False, []
-                print(f"copying is learned after {run.step} steps, {run.seconds:.0f} s", flush=True)
-            if run.step % 50 == 0 and recent:
-                entry = {"step": run.step, "loss": round(sum(recent) / len(recent), 4), "tokens": run.tokens, "seconds": round(run.seconds), "phase": 1 if run.repeating else 2}
+            if run.step % 50 == 0:
+                entry = {"step": run.step, "loss": round(sum(recent) / len(recent), 4), "tokens": run.tokens, "seconds": round(run.seconds)}
                 if not math.isfinite(entry["loss"]):
                     raise SystemExit("the loss is not a number: lower LEARNING_RATE")
                 log.write(json.dumps(entry) + "\n")
