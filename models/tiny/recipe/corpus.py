@@ -60,12 +60,12 @@ _VAGUE = (
 )
 
 # No argument names: keywords, what the operations' code calls, and the name of a loop's item.
-_TAKEN = frozenset(  # noqa: SIM905
+_RESERVED = (
     "def for not and class word return with from import else try except pass none lambda yield global while break raise "
     "assert del nonlocal continue finally async await elif True False None list sum len max min str abs all any range "
     "sorted set dict int "
-    "".split()
 )
+_TAKEN = frozenset(_RESERVED.split())
 
 
 def draw_name(rng: random.Random) -> str:
