@@ -108,6 +108,7 @@ class _Pool:
         finally:
             for worker in [*self.idle, *self.busy]:
                 self._close(worker)
+            self.selector.close()
 
     def _places(self) -> int:
         """How many programs may run: one that only sleeps holds up nobody else."""

@@ -1,5 +1,6 @@
 """Which isolation this machine offers, and the command that starts a fork server in it."""
 
+import ctypes
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from selfalign.data.errors import SandboxError
+from selfalign.data.job import say
 from selfalign.execution.seccomp import program_filter, sandbox_filter
 
 INSIDE = Path(__file__).parent / "inside"
@@ -167,6 +169,9 @@ def start_server(kind: str, python: Python, modules: tuple[str, ...]) -> tuple[s
     server = [python.executable, "-s", "-P", "-B", str(INSIDE / "zygote.py")]
     server += [guard, str(number), str(isolated), ",".join(modules), program_filter(machine).hex()]
     root = os.geteuid() == 0
+    environment = dict(_ENVIRONMENT)
+    if not isolated:
+        environment |= dict.fromkeys(("TMPDIR", "HOME"), tempfile.mkdtemp(prefix="selfalign-"))
     spec = {
         "sandbox": kind,
         "proc": proc,
@@ -179,14 +184,14 @@ def start_server(kind: str, python: Python, modules: tuple[str, ...]) -> tuple[s
         "shared_mb": SHARED_MB,
         "inodes": INODES,
         "command": server,
-        "environment": _ENVIRONMENT,
+        "environment": environment,
     }
     command = [python.executable, "-I", "-S", "-B", str(INSIDE / "enter.py"), json.dumps(spec)]
     if kind == "bubblewrap":
         command = [*_bubblewrap(read_only, links, root), *command]
     told = os.memfd_create("sandbox")
     process = subprocess.Popen(
-        command, pass_fds=(number, proc), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=told, env=_ENVIRONMENT, cwd="/",
+        command, pass_fds=(number, proc), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=told, env=environment, cwd="/",
         start_new_session=True,
     )  # fmt: skip
     os.close(proc)
@@ -215,10 +220,34 @@ def choose_sandbox(wanted: str, executable: str = "") -> str:
     """The kind of sandbox to use for the config's `sandbox`; SandboxError where this machine cannot isolate in that way."""
     if wanted == "none":
         return wanted
-    kinds = ["bubblewrap", "namespaces"] if wanted == "auto" else [wanted]
-    problems = {kind: try_sandbox(kind, executable) for kind in kinds}
-    for kind, problem in problems.items():
-        if not problem:
+    problems = {}
+    for kind in ["bubblewrap", "namespaces"] if wanted == "auto" else [wanted]:
+        problems[kind] = try_sandbox(kind, executable)
+        if not problems[kind]:
+            if problems.get("bubblewrap"):
+                say(f"execution filter: no bubblewrap here, so Linux namespaces, seccomp and Landlock isolate the programs ({INSTALL})")
             return kind
     told = "; ".join(f"{kind}: {problem}" for kind, problem in problems.items())
     raise SandboxError(f"this machine cannot isolate programs ({told}); {INSTALL}; execution.sandbox: none runs them without isolation")
+
+
+def facts() -> dict[str, str]:
+    """What the kernel offers and who we are, for `selfalign sandbox --check`."""
+
+    def read(path: str) -> str:
+        try:
+            return Path(path).read_text().strip()
+        except OSError:
+            return ""
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    landlock = libc.syscall(444, None, 0, 1)
+    spaces = read("/proc/sys/user/max_user_namespaces")
+    return {
+        "kernel": f"{platform.release()} on {platform.machine()}",
+        "user": "root: programs run as an unprivileged host user" if os.geteuid() == 0 else f"ordinary, number {os.geteuid()}",
+        "user namespaces": "none allowed (user.max_user_namespaces)" if spaces == "0" else f"up to {spaces}" if spaces else "unknown",
+        "seccomp": read("/proc/sys/kernel/seccomp/actions_avail") or "unknown",
+        "landlock": f"version {landlock}" if landlock > 0 else "not in this kernel (a second lock only)",
+        "bwrap": shutil.which("bwrap") or f"not installed ({INSTALL})",
+    }

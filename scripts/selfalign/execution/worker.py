@@ -121,7 +121,7 @@ class Worker:
     def stop(self, reason: str) -> None:
         self.reason = reason
         try:
-            self.socket.sendall(self.job.to_bytes(8, "little"))
+            self.socket.sendall(JOB.pack(self.job, 0, 0, 0, 0, 0, 0, 0))
         except OSError as error:
             raise Lost(str(error)) from None
 

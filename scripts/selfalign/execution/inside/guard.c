@@ -27,6 +27,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -523,7 +524,7 @@ static int audit(const char *event, PyObject *args, void *data) {
 /* ---- the fork server ---- */
 
 struct job { /* execution/worker.py writes it: keep both alike */
-    uint64_t number, size;      /* size: bytes of the program that follow */
+    uint64_t number, size;      /* size: bytes of the program that follow; none: stop program `number`, if it still runs */
     uint64_t address_space;     /* bytes */
     uint64_t file_size;         /* bytes */
     uint32_t cpu_seconds, wall_ms, processes, files;
@@ -605,12 +606,16 @@ static void become_program(const struct job *job, int output, int isolated) {
         struct sock_fprog filter = {program_filter_size, program_filter};
         if (program_filter_size && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter)) _exit(96);
     }
-    if (chdir("/tmp")) _exit(96);
+    if (chdir(getenv("TMPDIR"))) _exit(96);
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* Empties a folder whatever lies in it, without recursion: non-empty folders inside it are moved up first. */
+/* Makes a folder as it was: empty, whatever lies in it, and with its own permissions. Non-empty folders are moved up, not walked into. */
 static void empty_folder(int folder) {
+    char attributes[4096];
+    ssize_t length = flistxattr(folder, attributes, sizeof attributes);
+    for (ssize_t at = 0; at < length; at += strlen(attributes + at) + 1) fremovexattr(folder, attributes + at);
+    fchmod(folder, 01777);
     for (int round = 0, moved = 1, name = 0; moved && round < 100000; round++) {
         moved = 0;
         int fd = dup(folder);
@@ -622,7 +627,8 @@ static void empty_folder(int folder) {
                 struct entry { uint64_t ino; int64_t off; unsigned short reclen; unsigned char type; char name[]; } *entry = (void *)(buffer + at);
                 at += entry->reclen;
                 if (!strcmp(entry->name, ".") || !strcmp(entry->name, "..")) continue;
-                if (!unlinkat(folder, entry->name, 0) || !unlinkat(folder, entry->name, AT_REMOVEDIR) || errno == EBUSY) continue; /* busy: a mount of ours */
+                if (!unlinkat(folder, entry->name, 0) || !unlinkat(folder, entry->name, AT_REMOVEDIR)) continue;
+                if (errno == EBUSY) continue; /* a mount of ours */
                 int inner = openat(folder, entry->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
                 if (inner < 0) {
                     fchmodat(folder, entry->name, 0700, 0);
@@ -661,6 +667,7 @@ static PyObject *guard_serve(PyObject *self, PyObject *args) {
     for (;;) {
         struct job job;
         if (read_all(socket, &job, sizeof job)) _exit(0);
+        if (!job.size) continue; /* to stop a program that has ended meanwhile */
         char *program = mmap(NULL, job.size + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (program == MAP_FAILED || read_all(socket, program, job.size)) _exit(95);
         struct answer answer = {.number = job.number};
@@ -700,10 +707,10 @@ static PyObject *guard_serve(PyObject *self, PyObject *args) {
             }
             if (poll(polls, 2, (int)(left * 1000) + 1) < 0 && errno != EINTR) _exit(95);
             if (polls[0].revents) break;
-            if (polls[1].revents) { /* the host: stop program number n; or it is gone */
-                uint64_t number;
-                if (read_all(socket, &number, sizeof number)) _exit(0);
-                if (number == job.number) {
+            if (polls[1].revents) { /* the host wants it stopped, or is gone */
+                struct job order;
+                if (read_all(socket, &order, sizeof order) || order.size) _exit(0);
+                if (order.number == job.number) {
                     answer.stop = STOPPED_HOST;
                     break;
                 }

@@ -193,7 +193,8 @@ def run(guard, job: bytes) -> None:
         def empty(scope):
             hollow.make_hollow(scope, before, imported)
 
-    guard.run(compiled, instrumented.code, scope, instrumented.codes, empty, make_finish(guard, instrumented), instrumented.required, bool(instrumented.classes))
+    finish = make_finish(guard, instrumented)
+    guard.run(compiled, instrumented.code, scope, instrumented.codes, empty, finish, instrumented.required, bool(instrumented.classes))
 
 
 _SAMPLE_CODE = """
