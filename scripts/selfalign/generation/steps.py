@@ -57,8 +57,8 @@ def ask_for(
             seed = row_seed(cfg["seed"], row, rule)
             request = Request(row, shared, prompt, seed, part["temperature"], part["max_new_tokens"], (STOP,), choices)
             asked.append(Asked(row, parent, draw, number, request))
-    # By draw, so that an engine meets each shared prefix once.
-    return sorted(asked, key=lambda row: (row.prefix, row.id))
+    # Rows with one prefix, and among them those with one prompt, follow each other, so that an engine computes each once.
+    return sorted(asked, key=lambda row: (row.prefix, row.parent["id"], row.draw))
 
 
 def complete(

@@ -107,6 +107,18 @@ def test_a_shared_prefix_is_computed_once(engine):
     assert sum(c.prompt_tokens - c.computed_tokens for c in completions) == shared * 19
 
 
+def test_samples_of_one_prompt_compute_it_once_and_are_what_they_are_alone(engine):
+    """Also where samples wait for a slot, and where the first one has ended before the others begin."""
+    prompts = ["[Code]\ndef add(a, b):\n", "List the concepts.\n", "x"]
+    requests = [Request(f"{p} {at}", "### Example 1\n", prompts[p], at, 1.0, 1 + 9 * (at % 3), ()) for p in range(3) for at in range(12)]
+    together = list(engine.complete(requests))
+    alone = {}
+    for request in requests:
+        alone |= run(engine, [request])
+    assert run(engine, requests) == alone
+    assert sum(c.computed_tokens for c in together) < sum(c.prompt_tokens for c in together) / 3
+
+
 def test_a_row_that_does_not_fit_the_context_is_said_to_be_too_long(engine):
     requests = [
         Request("long", "", "x" * 250, 0, 0.0, 20, ()),

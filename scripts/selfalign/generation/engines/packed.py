@@ -49,8 +49,8 @@ class RowCache:
             self._layers[layer] = (like.new_zeros(shape), like.new_zeros(shape))
         return self._layers[layer]
 
-    def move(self, source: int, target: int, length: int) -> None:
-        """Move the first `length` tokens of slot `source` to slot `target`."""
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` tokens of slot `source` to slot `target`."""
         for tensors in self._layers.values():
             for tensor in tensors:
                 tensor[target, :, :length] = tensor[source, :, :length]

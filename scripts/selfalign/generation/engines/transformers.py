@@ -6,9 +6,10 @@ A row that ends leaves its slot to the next request in the same forward pass, so
 """
 
 import hashlib
+import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from selfalign.generation.engines import packed
 from selfalign.generation.engines.base import Completion, Request
 from selfalign.generation.engines.sampling import choose_tokens
 
-_PROMPT_TOKENS = 4096  # of rows that begin in one forward pass: bounds its memory
+_PROMPT_TOKENS = 1024  # of rows that begin in one forward pass: bounds its memory
 _CHUNK = 32  # rows that attend together on CPU; a GPU takes all, as it waits for kernel launches rather than for memory
 _SAMPLED = 64  # pieces of 64 kB that stand for a weights file too large to read whole for a fingerprint
 _WHOLE = 256 << 20  # bytes up to which it is read whole
@@ -35,7 +36,7 @@ class _Row:
     request: Request
     prompt: list[int]
     prefix: packed.Prefix | None
-    computed: int  # prompt tokens computed for this row
+    computed: int = 0  # prompt tokens computed for this row
     tokens: list[int] = field(default_factory=list)
     segments: list[tuple[list[int], list[tuple[int, int]]]] = field(default_factory=list)  # judge: (tokens, [(choice, its token)])
 
@@ -114,39 +115,53 @@ class TransformersEngine:
     def _work(self, queue: deque[Request]) -> Iterator[Completion]:
         cache = packed.RowCache(self.batch_size, _CHUNK if self.device.type == "cpu" else self.batch_size)
         active: list[_Row] = []  # by slot: always slots 0, 1, ... without a gap
-        prefix_text, prefix = "", None
+        prefixes: weakref.WeakValueDictionary[str, packed.Prefix] = weakref.WeakValueDictionary()  # those that a row still needs
         while queue or active:
             begin: list[_Row] = []
+            later: list[Request] = []  # samples of a prompt that begins in this pass: after it, its keys and values are known
+            known = {(row.request.prefix, row.request.prompt): slot for slot, row in enumerate(active)}
             budget = _PROMPT_TOKENS
-            while queue and len(active) + len(begin) < self.batch_size and budget > 0:
+            while queue and len(active) + len(begin) + len(later) < self.batch_size and budget > 0:
                 request = queue.popleft()
-                computed = 0
-                if request.prefix != prefix_text:
-                    prefix_text, prefix = request.prefix, self._compute_prefix(request.prefix, cache)
-                    computed = len(prefix or ())
-                row = self._row(request, prefix, computed)
-                if isinstance(row, Completion):
-                    yield row
+                text = (request.prefix, request.prompt)
+                if text in known and known[text] < 0:
+                    later.append(request)
                     continue
-                begin.append(row)
-                budget -= sum(len(tokens) for tokens, _ in row.segments) or len(row.prompt)
+                prefix, computed = prefixes.get(request.prefix), 0
+                if prefix is None and request.prefix:
+                    prefix = prefixes[request.prefix] = self._compute_prefix(request.prefix, cache)
+                    computed = len(prefix)
+                row = self._row(request, prefix)
+                if isinstance(row, Completion):
+                    yield replace(row, computed_tokens=computed)
+                elif text in known and not row.segments:
+                    cache.copy(known[text], len(active), len(row.prompt) - 1)
+                    row.computed = computed + 1
+                    active.append(row)
+                else:
+                    row.computed = computed + len(row.prompt)
+                    begin.append(row)
+                    budget -= sum(len(tokens) for tokens, _ in row.segments) or len(row.prompt)
+                    if not row.segments:
+                        known[text] = -1
+            queue.extendleft(reversed(later))
             yield from self._step(active, begin, cache)
 
-    def _row(self, request: Request, prefix: packed.Prefix | None, computed: int) -> _Row | Completion:
+    def _row(self, request: Request, prefix: packed.Prefix | None) -> _Row | Completion:
         """The row of a request, or its completion where the prompt is too long."""
         prompt = self._encode(request.prompt)
         if prefix is None:
             prompt = self._begun(prompt)
         if not prompt:
             raise EngineError(f"request {request.id}: the prompt after its shared prefix is empty")
-        row = _Row(request, prompt, prefix, computed + len(prompt))
+        row = _Row(request, prompt, prefix)
         choices = [self._encode(choice) for choice in request.choices]
         if any(not choice for choice in choices):
             raise EngineError(f"request {request.id}: a choice has no token")
         new = max(map(len, choices), default=request.max_new_tokens)
         if row.prompt_tokens + new > self.context:
             detail = f"{row.prompt_tokens} prompt tokens and {new} new ones, context {self.context}"
-            return Completion(request.id, "", "prompt_too_long", detail, row.prompt_tokens, computed)
+            return Completion(request.id, "", "prompt_too_long", detail, row.prompt_tokens)
         # Choices that differ in their last token only need one pass over the prompt.
         wanted: dict[tuple[int, ...], list[tuple[int, int]]] = {}
         for number, choice in enumerate(choices):
@@ -164,10 +179,8 @@ class TransformersEngine:
             return tokens
         return self._start + tokens
 
-    def _compute_prefix(self, text: str, cache: packed.RowCache) -> packed.Prefix | None:
-        """Keys and values of a shared prefix; None where it has no token or leaves no room for a prompt."""
-        if not text:
-            return None
+    def _compute_prefix(self, text: str, cache: packed.RowCache) -> packed.Prefix:
+        """Keys and values of a shared prefix; without them if it leaves no room for a prompt."""
         prefix = packed.Prefix(self._begun(self._encode(text)))
         if len(prefix) < self.context:
             self._forward([], [packed.Segment(prefix.tokens, None, store=prefix)], cache, [0])
@@ -181,7 +194,7 @@ class TransformersEngine:
 
     def _step(self, active: list[_Row], begin: list[_Row], cache: packed.RowCache) -> Iterator[Completion]:
         """One token for each active row, and the first one for each row that begins; `active` is changed in place."""
-        decoding = [(row.tokens[-1], row.length, row.prefix) for row in active]
+        decoding = [((row.tokens or row.prompt)[-1], row.length, row.prefix) for row in active]
         segments, keep = [], list(range(len(active)))
         judged: list[tuple[_Row, int, list[tuple[int, int]]]] = []  # (row, its place in keep, choices there)
         end = len(active)
@@ -265,12 +278,12 @@ def _leave(active: list[_Row], slot: int, cache: packed.RowCache) -> None:
     """
     for start in range((slot // cache.chunk + 1) * cache.chunk, len(active), cache.chunk):
         source = max(range(start, min(start + cache.chunk, len(active))), key=lambda at: active[at].length)
-        cache.move(source, slot, active[source].length)
+        cache.copy(source, slot, active[source].length)
         active[slot] = active[source]
         slot = source
     last = active.pop()
     if slot < len(active):
-        cache.move(len(active), slot, last.length)
+        cache.copy(len(active), slot, last.length)
         active[slot] = last
 
 
