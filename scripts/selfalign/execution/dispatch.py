@@ -1,6 +1,6 @@
 """execute(): many programs on a few workers, their verdicts in the order of the programs."""
 
-import json
+import os
 import re
 import selectors
 import time
@@ -17,9 +17,13 @@ from selfalign.execution.worker import Lost, Worker
 
 WATCH_SECONDS = 0.05
 STARTS = 4  # attempts to start a sandbox, 1, 2 and 4 seconds apart
+CORE_SECONDS = 30.0  # longest wait for a free core before a program that was too slow on a busy machine runs again
 SLEEPERS = 8  # sandboxes beyond `workers`, for programs that sleep
 # Modules that are loaded before a fork if a program imports them. Loading one loads what it needs.
-PRELOADED = ("numpy", "pandas", "scipy", "sklearn", "sympy", "networkx", "yaml", "pytest", "requests", "asyncio", "multiprocessing", "unittest.mock")
+PRELOADED = (
+    *("numpy", "numpy.testing", "pandas", "scipy", "sklearn", "sympy", "networkx", "yaml", "pytest", "requests"),
+    *("asyncio", "multiprocessing", "unittest.mock"),
+)
 _IMPORT = re.compile(r"^[ \t]*(?:import|from)[ \t]+([\w.]+(?:[ \t]*,[ \t]*[\w.]+)*)", re.MULTILINE)
 
 
@@ -27,6 +31,8 @@ def modules_of(program: Program) -> tuple[str, ...]:
     """Which of PRELOADED a program imports, as its text says."""
     named = {name.strip() for text in (program.code, program.tests) for match in _IMPORT.finditer(text) for name in match.group(1).split(",")}
     roots = named | {name.partition(".")[0] for name in named}
+    if {"numpy", "pandas"} & roots and ".testing" in program.tests:
+        roots.add("numpy.testing")
     return tuple(name for name in PRELOADED if name in roots)
 
 
@@ -44,7 +50,9 @@ class _Task:
         self.slow = False  # was it once too slow while other work may have held it up?
 
     def job(self) -> bytes:
-        return json.dumps({"code": self.program.code, "tests": self.program.tests, "control": self.control}).encode()
+        """As inside/zygote.py reads it."""
+        code, tests = (text.encode("utf-8", "surrogatepass") for text in (self.program.code, self.program.tests))
+        return bytes([self.control]) + len(code).to_bytes(8, "little") + code + tests
 
 
 def execute(programs: Sequence[Program], cfg: dict[str, Any], progress: Any = None, cache_dir: str | None = None) -> list[Verdict]:
@@ -80,6 +88,17 @@ def execute(programs: Sequence[Program], cfg: dict[str, Any], progress: Any = No
     return [verdicts[i] for i in range(len(programs))]
 
 
+def _wait_for_a_core() -> None:
+    """Until no more processes want to run than there are cores, or CORE_SECONDS are over."""
+    end = time.monotonic() + CORE_SECONDS
+    while time.monotonic() < end:
+        with open("/proc/stat") as file:
+            running = next((int(line.split()[1]) for line in file if line.startswith("procs_running")), 0)
+        if running <= (os.cpu_count() or 1):  # this process is one of them
+            return
+        time.sleep(0.2)
+
+
 class _Pool:
     """Workers and the programs that wait for them. One thread: it waits for answers and looks at programs that take long."""
 
@@ -103,7 +122,10 @@ class _Pool:
                 while self.waiting and len(self.busy) < self._places():
                     self._start(self.waiting.popleft())
                 if self.alone and not self.waiting and not self.busy:
-                    self._start(self.alone.popleft())
+                    task = self.alone.popleft()
+                    if task.slow:
+                        _wait_for_a_core()
+                    self._start(task)
                 self._collect()
         finally:
             for worker in [*self.idle, *self.busy]:

@@ -28,7 +28,7 @@ class Worker:
         self.modules = modules
         self.process, self.socket, self._told = start_server(kind, python, modules)
         self.base = self.base_resident = 0
-        self.asleep = self.held_up = False
+        self.asleep = self.held_up = self.seen = False
         self.pid = 0
         self.job = None
         self.started = 0.0
@@ -64,11 +64,11 @@ class Worker:
         return pid
 
     def send(self, number: int, program: bytes, cfg: dict) -> None:
-        """Start program `number` (JSON, see inside/zygote.py) under the limits of `cfg`."""
+        """Start program `number` (its bytes: see inside/zygote.py) under the limits of `cfg`."""
         memory = self.base + cfg["memory_mb"] * 1024 * 1024
         limits = (int(cfg["cpu_seconds"]) + 2, self._wall_ms(cfg), PROCESSES, FILES)
         self.job, self.started, self.reason = number, time.monotonic(), ""
-        self.asleep = self.held_up = False
+        self.asleep = self.held_up = self.seen = False
         try:
             self.socket.sendall(JOB.pack(number, len(program), memory, FILE_MB << 20, *limits) + program)
         except OSError as error:
@@ -103,14 +103,19 @@ class Worker:
         if self.reason:
             return
         cpu = memory = waited = 0.0
-        for pid in _descendants(self.pid):
+        processes = _descendants(self.pid)
+        if not self.seen:
+            # The program's time begins when its process is there: on a busy machine the fork server itself has to wait.
+            self.started = time.monotonic()
+            self.seen = len(processes) > 1
+        for pid in processes:
             used, resident, delay = _usage(pid)
             cpu += used
             memory += max(0, resident - self.base_resident)
             waited = max(waited, delay)
         wall = time.monotonic() - self.started
         self.asleep = wall > 1 and cpu + waited < wall / 5
-        self.held_up = waited > wall / 10 or not _COUNTS_WAITING
+        self.held_up = waited > wall / 10 or not _COUNTS_WAITING or os.getloadavg()[0] > len(os.sched_getaffinity(0))
         if cpu > cfg["cpu_seconds"]:
             self.stop("cpu")
         elif memory > cfg["memory_mb"] * 1024 * 1024:

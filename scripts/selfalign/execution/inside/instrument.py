@@ -29,21 +29,25 @@ class Instrumented:
         self.required = tuple(rewriter.required.values())
 
 
-def instrument(source: str, guard, flags: int = 0) -> Instrumented:
-    """Compile `source`. `flags`: those of the implementation's `from __future__` imports. SyntaxError and its like as compile() raises them."""
+def instrument(source: str, guard, flags: int = 0, exits: bool = True) -> Instrumented:
+    """Compile `source`. SyntaxError and its like as compile() raises them.
+
+    flags: those of the implementation's `from __future__` imports. exits: might the program leave by sys.exit()? If not, an exit counts
+    as one before the end.
+    """
     tree = compile(source, "<tests>", "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
     # No source can contain the marks: they are drawn after it was written.
     secret = os.urandom(12).hex()
-    rewriter = _Rewriter(secret)
+    rewriter = _Rewriter(secret, exits)
     rewriter.outermost = set(map(id, tree.body))
-    last = {("<module>", 1): _last_active(tree.body)}
+    if exits:
+        rewriter.last["<module>", 1] = _last_active(tree.body)
     tree.body = rewriter.body(tree.body)
-    last.update(rewriter.last)
     code = compile(tree, "<tests>", "exec", flags, dont_inherit=True)
     marks = {secret + name: getattr(guard, name) for name in ("check", "value", "call", "closed", "caught", "fail", "enter", "raised")}
     codes: list = []
     code = _embed(code, marks, codes)
-    lines = [(item, last.get((item.co_name, item.co_firstlineno), 0)) for item in codes]
+    lines = [(item, rewriter.last.get((item.co_name, item.co_firstlineno), 0 if exits else 1 << 30)) for item in codes]
     return Instrumented(code, lines, rewriter)
 
 
@@ -91,9 +95,10 @@ def _needs_nothing(arguments) -> bool:
     return positional == len(arguments.defaults) and None not in arguments.kw_defaults
 
 
-class _Rewriter(ast.NodeTransformer):
-    def __init__(self, secret: str):
+class _Rewriter:
+    def __init__(self, secret: str, exits: bool):
         self.secret = secret
+        self.exits = exits
         self.count = 0
         self.depth = 0
         self.functions: list = []
@@ -121,6 +126,30 @@ class _Rewriter(ast.NodeTransformer):
             else:
                 rewritten.append(result)
         return rewritten
+
+    def visit(self, node):
+        kind = node.__class__
+        if kind in _LEAVES:
+            return node
+        method = _METHODS.get(kind)
+        return method(self, node) if method else self.generic_visit(node)
+
+    def generic_visit(self, node):
+        """As ast.NodeTransformer does it, in half the time: this runs for every program."""
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if value.__class__ is list:
+                for i in range(len(value) - 1, -1, -1):
+                    item = value[i]
+                    if isinstance(item, ast.AST):
+                        result = self.visit(item)
+                        if result.__class__ is list:
+                            value[i : i + 1] = result
+                        else:
+                            value[i] = result
+            elif isinstance(value, ast.AST) and value.__class__ not in _LEAVES:
+                setattr(node, name, self.visit(value))
+        return node
 
     def visit_Assert(self, node):
         always_true = isinstance(node.test, ast.Tuple) and node.test.elts
@@ -186,8 +215,9 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     def visit_FunctionDef(self, node):
-        first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-        self.last[node.name, first] = _last_active(node.body)
+        if self.exits:
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            self.last[node.name, first] = _last_active(node.body)
         methods, self.methods = self.methods, None
         self.depth += 1
         self.generic_visit(node)
@@ -213,3 +243,7 @@ class _Rewriter(ast.NodeTransformer):
         return node
 
     visit_AsyncFunctionDef = visit_FunctionDef
+
+
+_LEAVES = frozenset({ast.Name, ast.Constant, ast.Load, ast.Store, ast.Import, ast.ImportFrom, ast.alias, ast.Pass, ast.arg, ast.Global, ast.Nonlocal})
+_METHODS = {getattr(ast, name.removeprefix("visit_")): method for name, method in vars(_Rewriter).items() if name.startswith("visit_")}

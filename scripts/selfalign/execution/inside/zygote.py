@@ -10,7 +10,6 @@ import gc
 import importlib
 import importlib.machinery
 import importlib.util
-import json
 import linecache
 import os
 import random
@@ -27,8 +26,14 @@ import instrument  # noqa: E402
 del sys.path[0]
 
 PLAIN, RAISES, FAIL = 0, 1, 2
+FUTURE = 0x1FE0000  # the flags of `from __future__` imports
 NOTHING, EXCEPTION, SYNTAX_ERROR, NO_CODE, NO_TESTS, EXIT, FORBIDDEN = range(7)
 IN_IMPLEMENTATION, IN_TESTS = 1, 2
+# What programs import most, and what is cheap to have: a fork copies the tables of all memory that is in use.
+COMMON = (
+    *("abc", "bisect", "collections", "copy", "dataclasses", "datetime", "enum", "functools", "heapq", "itertools", "json", "math", "operator"),
+    *("random", "re", "string", "time", "typing"),
+)
 # Data that tests may set on unittest's own classes.
 _SETTINGS = frozenset({"maxDiff", "longMessage", "_classSetupFailed", "_class_cleanups"})
 
@@ -155,19 +160,25 @@ def make_finish(guard, tests):
     return finish
 
 
-def run(guard, job: bytes) -> None:
-    """Compile and run one program. Does not return."""
-    program = json.loads(job)
-    code, tests, control = program["code"], program["tests"], program["control"]
+def run(guard, job: bytes, scope: dict) -> None:
+    """Compile and run one program in `scope`, the globals of an empty `__main__`. Does not return.
+
+    job: 1 for the negative control, else 0 (1 byte); length of the implementation (8 bytes, little endian); implementation; tests.
+    """
+    size = int.from_bytes(job[1:9], "little")
+    control = job[0] == 1
     where = IN_IMPLEMENTATION
     try:
+        code = job[9 : 9 + size].decode("utf-8", "surrogatepass")
+        tests = job[9 + size :].decode("utf-8", "surrogatepass")
         if is_empty(code):
             guard.end(NO_CODE, 0, 0, "")
         compiled = compile(code, "<implementation>", "exec", dont_inherit=True)
         where = IN_TESTS
         if is_empty(tests):
             guard.end(NO_TESTS, 0, 0, "")
-        instrumented = instrument.instrument(tests, guard, compiled.co_flags & 0x1FE0000)
+        exits = any(word in source for source in (tests, code) for word in ("exit", "Exit", "quit", "main("))
+        instrumented = instrument.instrument(tests, guard, compiled.co_flags & FUTURE, exits)
         if any(word in source for source in (code, tests) for word in ("ctypes", "cffi")) and imports_forbidden((code, tests)):
             guard.end(FORBIDDEN, 0, 0, "")
     except MemoryError:
@@ -177,14 +188,6 @@ def run(guard, job: bytes) -> None:
     if "inspect" in code or "inspect" in tests:
         for name, text in (("<implementation>", code), ("<tests>", tests)):
             linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-    random.seed(0)
-    if numpy := sys.modules.get("numpy"):
-        numpy.random.seed(0)
-    main = types.ModuleType("__main__")
-    scope = vars(main)
-    scope["__builtins__"] = builtins
-    sys.modules["__main__"] = main
-    sys.argv = ["program.py"]
     empty = None
     if control:
         imported = hollow.imported_names(ast.parse(code))
@@ -239,41 +242,45 @@ if __name__ == "__main__":
 def warm_up(guard) -> None:
     """Do what every program begins with, so that its process inherits initialised parsers and specialised code instead of making them."""
     for _ in range(12):
-        job = json.loads(json.dumps({"code": _SAMPLE_CODE, "tests": _SAMPLE_TESTS}))
-        compiled = compile(job["code"], "<sample>", "exec", dont_inherit=True)
-        instrumented = instrument.instrument(job["tests"], guard, compiled.co_flags & 0x1FE0000)
+        compiled = compile(_SAMPLE_CODE, "<sample>", "exec", dont_inherit=True)
+        instrumented = instrument.instrument(_SAMPLE_TESTS, guard, compiled.co_flags & FUTURE)
         make_finish(guard, instrumented)
-        hollow.imported_names(ast.parse(job["code"]))
-        is_empty(job["code"])
+        hollow.imported_names(ast.parse(_SAMPLE_CODE))
+        is_empty(_SAMPLE_CODE)
         exec(compiled, {"__name__": "__main__"})
-        random.seed(0)
-        if numpy := sys.modules.get("numpy"):
-            numpy.random.seed(0)
 
 
 def main() -> None:
     library, socket, isolated, modules, program_filter = sys.argv[1:]
+    for name in COMMON:
+        importlib.import_module(name)
     for name in filter(None, modules.split(",")):
         # Where it is missing, the program that needs it fails with ModuleNotFoundError.
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-            # Parts that numpy loads when they are first used.
-            for part in ("random", "testing") if name in ("numpy", "pandas") else ():
-                importlib.import_module(f"numpy.{part}")
+    if "numpy" in sys.modules:  # which loads this part only when it is first used
+        importlib.import_module("numpy.random")
     warnings.simplefilter("ignore", SyntaxWarning)
     guard = load_guard(library)
     functions, sealed_modules = assertion_functions()
     guard.setup(functions, seal(sealed_modules), bytes.fromhex(program_filter))
     warm_up(guard)
     folders = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in ("/tmp", "/dev/shm")] if int(isolated) else [-1, -1]
+    main = types.ModuleType("__main__")
+    scope = vars(main)
+    scope["__builtins__"] = builtins
+    sys.modules["__main__"] = main
+    sys.argv = ["program.py"]
+    sys.path.insert(0, "")
+    random.seed(0)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(0)
     gc.collect()
     gc.freeze()
     # The first byte tells the host that programs can come.
     os.write(int(socket), b"r")
     job = guard.serve(int(socket), int(isolated), *folders)
-    sys.path[:] = [path for path in sys.path if path not in ("", os.getcwd())]
-    sys.path.insert(0, "")
-    run(guard, job)
+    run(guard, job, scope)
 
 
 main()
