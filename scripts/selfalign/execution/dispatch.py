@@ -17,7 +17,7 @@ from selfalign.execution.worker import Lost, Worker
 
 WATCH_SECONDS = 0.05
 STARTS = 4  # attempts to start a sandbox, 1, 2 and 4 seconds apart
-CORE_SECONDS = 30.0  # longest wait for a free core before a program that was too slow on a busy machine runs again
+CORE_SECONDS = 10.0  # longest wait for a free core before a program that was too slow on a busy machine runs again
 SLEEPERS = 8  # sandboxes beyond `workers`, for programs that sleep
 # Modules that are loaded before a fork if a program imports them. Loading one loads what it needs.
 PRELOADED = (

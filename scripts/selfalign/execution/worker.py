@@ -26,6 +26,7 @@ class Worker:
 
     def __init__(self, kind: str, python: Python, modules: tuple[str, ...]):
         self.modules = modules
+        self.helpers = 0 if kind == "none" else 1  # processes of ours beside the program's
         self.process, self.socket, self._told = start_server(kind, python, modules)
         self.base = self.base_resident = 0
         self.asleep = self.held_up = self.seen = False
@@ -107,7 +108,7 @@ class Worker:
         if not self.seen:
             # The program's time begins when its process is there: on a busy machine the fork server itself has to wait.
             self.started = time.monotonic()
-            self.seen = len(processes) > 1
+            self.seen = len(processes) > self.helpers
         for pid in processes:
             used, resident, delay = _usage(pid)
             cpu += used
@@ -115,7 +116,7 @@ class Worker:
             waited = max(waited, delay)
         wall = time.monotonic() - self.started
         self.asleep = wall > 1 and cpu + waited < wall / 5
-        self.held_up = waited > wall / 10 or not _COUNTS_WAITING or os.getloadavg()[0] > len(os.sched_getaffinity(0))
+        self.held_up = waited > wall / 10 or not _COUNTS_WAITING
         if cpu > cfg["cpu_seconds"]:
             self.stop("cpu")
         elif memory > cfg["memory_mb"] * 1024 * 1024:
