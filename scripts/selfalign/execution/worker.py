@@ -1,6 +1,7 @@
 """One sandbox with its fork server, seen from the host: start it, give it a program, watch the program, read the answer."""
 
 import os
+import subprocess
 import time
 
 from selfalign.data.errors import SandboxError
@@ -8,6 +9,7 @@ from selfalign.execution.record import ANSWER_SIZE, JOB, Answer, read_answer
 from selfalign.execution.sandbox import Python, start_server
 
 START_SECONDS = 120.0  # loading pandas or scikit-learn from a cold disk on a busy machine takes long
+CLOSE_SECONDS = 2.0
 PROCESSES, FILES, FILE_MB = 256, 512, 64
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -133,9 +135,13 @@ class Worker:
 
     def close(self) -> None:
         """End the sandbox and everything in it."""
+        # The fork server ends when its socket does, and with it its programs; their times then count as this process's children's.
         self.socket.close()
-        self.process.kill()
-        self.process.wait()
+        try:
+            self.process.wait(CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         os.close(self._told)
 
 
