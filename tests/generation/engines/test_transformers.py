@@ -105,6 +105,8 @@ def test_a_shared_prefix_is_computed_once(engine):
     completions = list(engine.complete([Request(f"{at}", prefix, f"{at}\n", at, 1.0, 3, ()) for at in range(20)]))
     shared = len(engine.tokenizer.encode(prefix))
     assert sum(c.prompt_tokens - c.computed_tokens for c in completions) == shared * 19
+    judged = [Request(f"{at}", prefix, f"{at} " * 50 + "\n", at, 0.0, 4, (), ("Yes", "No")) for at in range(40)]  # more than one pass takes
+    assert sum(c.prompt_tokens - c.computed_tokens for c in engine.complete(judged)) == shared * 39
 
 
 def test_samples_of_one_prompt_compute_it_once_and_are_what_they_are_alone(engine):
@@ -211,3 +213,9 @@ def test_the_fingerprint_tells_models_and_number_types_apart(tmp_path, model_fol
     prints.add(opened(model_folder, dtype="float32").fingerprint)
     assert len(prints) == 3
     assert opened(model_folder, batch_size=3, threads=2).fingerprint == engine.fingerprint
+
+
+def test_the_caller_is_left_in_its_own_mode(engine, requests):
+    """Not in inference mode, in which nothing could be trained between two completions."""
+    for _ in engine.complete(requests):
+        assert not torch.is_inference_mode_enabled()

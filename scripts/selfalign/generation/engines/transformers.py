@@ -6,10 +6,10 @@ A row that ends leaves its slot to the next request in the same forward pass, so
 """
 
 import hashlib
-import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ class TransformersEngine:
     def complete(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """One completion per request, as rows end. Requests with one prefix are taken together.
 
-        prompt_too_long: prompt plus max_new_tokens (plus the longest choice) exceeds the context, so that a row which
+        prompt_too_long: prompt plus max_new_tokens (or the longest choice) exceeds the context, so that a row which
         gets a completion always had the whole of its max_new_tokens.
         """
         groups: dict[str, list[Request]] = {}
@@ -107,15 +107,16 @@ class TransformersEngine:
             groups.setdefault(request.prefix, []).append(request)
         queue = deque(request for group in groups.values() for request in group)
         try:
-            with torch.inference_mode():
-                yield from self._work(queue)
-        except torch.OutOfMemoryError as error:
-            raise EngineError(f"out of memory on {self.device} with engine.batch_size {self.batch_size}; lower it") from error
+            yield from self._work(queue)
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+                raise EngineError(f"out of memory on {self.device} with engine.batch_size {self.batch_size}; lower it") from error
+            raise
 
     def _work(self, queue: deque[Request]) -> Iterator[Completion]:
         cache = packed.RowCache(self.batch_size, _CHUNK if self.device.type == "cpu" else self.batch_size)
         active: list[_Row] = []  # by slot: always slots 0, 1, ... without a gap
-        prefixes: weakref.WeakValueDictionary[str, packed.Prefix] = weakref.WeakValueDictionary()  # those that a row still needs
+        prefixes: dict[str, packed.Prefix] = {}  # those that active rows and the next request need
         while queue or active:
             begin: list[_Row] = []
             later: list[Request] = []  # samples of a prompt that begins in this pass: after it, its keys and values are known
@@ -146,6 +147,8 @@ class TransformersEngine:
                         known[text] = -1
             queue.extendleft(reversed(later))
             yield from self._step(active, begin, cache)
+            needed = {row.request.prefix for row in active} | {request.prefix for request in islice(queue, 1)}
+            prefixes = {text: prefix for text, prefix in prefixes.items() if text in needed}
 
     def _row(self, request: Request, prefix: packed.Prefix | None) -> _Row | Completion:
         """The row of a request, or its completion where the prompt is too long."""
@@ -186,14 +189,16 @@ class TransformersEngine:
             self._forward([], [packed.Segment(prefix.tokens, None, store=prefix)], cache, [0])
         return prefix
 
+    @torch.inference_mode()
     def _forward(self, decoding: list, segments: list[packed.Segment], cache: packed.RowCache, keep: list[int]) -> torch.Tensor:
         """Logits (len(keep), vocabulary) at the flat sequence's tokens `keep`."""
         plan = packed.Plan(decoding, segments, cache, self.device)
         at = torch.tensor(keep, device=self.device)
         return self.model(input_ids=plan.tokens, position_ids=plan.positions, use_cache=False, logits_to_keep=at, plan=plan).logits[0]
 
-    def _step(self, active: list[_Row], begin: list[_Row], cache: packed.RowCache) -> Iterator[Completion]:
-        """One token for each active row, and the first one for each row that begins; `active` is changed in place."""
+    @torch.inference_mode()
+    def _step(self, active: list[_Row], begin: list[_Row], cache: packed.RowCache) -> list[Completion]:
+        """One token for each active row, and the first one for each row that begins: the rows that end. `active` is changed in place."""
         decoding = [((row.tokens or row.prompt)[-1], row.length, row.prefix) for row in active]
         segments, keep = [], list(range(len(active)))
         judged: list[tuple[_Row, int, list[tuple[int, int]]]] = []  # (row, its place in keep, choices there)
@@ -208,10 +213,9 @@ class TransformersEngine:
             if not row.segments:
                 active.append(row)
         if not keep:
-            return
+            return []
         logits = self._forward(decoding, segments, cache, keep)
-        if judged:
-            yield from _judge(judged, logits)
+        ended = _judge(judged, logits) if judged else []
         if active:
             temperatures = np.array([row.request.temperature for row in active])
             seeds = np.array([row.request.seed for row in active])
@@ -222,9 +226,10 @@ class TransformersEngine:
                 row.tokens.append(token)
                 if completion := self._finished(row):
                     done.append(slot)
-                    yield completion
+                    ended.append(completion)
             for slot in reversed(done):
                 _leave(active, slot, cache)
+        return ended
 
     def _finished(self, row: _Row) -> Completion | None:
         """The row's completion if its newest token ends it: by an end token, by a stop string, or by the limit."""
@@ -287,7 +292,7 @@ def _leave(active: list[_Row], slot: int, cache: packed.RowCache) -> None:
         active[slot] = last
 
 
-def _judge(judged: list, logits: torch.Tensor) -> Iterator[Completion]:
+def _judge(judged: list, logits: torch.Tensor) -> list[Completion]:
     """The completions of requests with choices, from the logits at the places before each token of each choice."""
     sums: dict[int, tuple[_Row, list[float]]] = {}
     logprobs = torch.log_softmax(logits[[at for _, at, _ in judged]].double(), -1)
@@ -295,9 +300,12 @@ def _judge(judged: list, logits: torch.Tensor) -> Iterator[Completion]:
         _, total = sums.setdefault(id(row), (row, [0.0] * len(row.request.choices)))
         for number, token in choices:
             total[number] += line[token].item()
-    for row, total in sums.values():
-        text = row.request.choices[max(range(len(total)), key=total.__getitem__)]
-        yield Completion(row.request.id, text, "stop", "", row.prompt_tokens, row.computed, 1, tuple(total))
+    return [_judged(row, total) for row, total in sums.values()]
+
+
+def _judged(row: _Row, logprobs: list[float]) -> Completion:
+    best = row.request.choices[max(range(len(logprobs)), key=logprobs.__getitem__)]
+    return Completion(row.request.id, best, "stop", "", row.prompt_tokens, row.computed, 1, tuple(logprobs))
 
 
 def _loaded(path: str, what: str, load: Any) -> Any:
