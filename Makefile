@@ -15,7 +15,7 @@ PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --const
 PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PATH
 
-.PHONY: run test lint format lock clean set-up
+.PHONY: run test lint format docs lock clean set-up
 
 run: set-up
 	@$(VENV)/bin/snakemake --cores all $(if $(CONFIG),--configfile $(CONFIG))
@@ -32,6 +32,9 @@ format: set-up
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/snakefmt --line-length 150 Snakefile rules
 
+docs: set-up
+	@$(VENV)/bin/python -m selfalign.report.configuration > docs/configuration.md
+
 set-up: $(STAMP)
 
 $(STAMP):
@@ -47,6 +50,11 @@ $(STAMP):
 	@rm -f $(VENV)/set-up-*
 	@touch $@
 	@echo "set-up is done; it runs again only when the lock changes"
+
+# The execution filter against evalplus's checker and a process per program. evalplus is needed for nothing else.
+bench-execution: set-up
+	@$(PIP) --no-deps --upgrade --target cache/bench evalplus==0.3.1
+	@PYTHONPATH=cache/bench $(VENV)/bin/python benchmarks/bench_execution.py
 
 # The lock, from the newest versions that requirements.in allows. Without local labels (2.13.0+cpu): builds differ by machine.
 lock:

@@ -19,18 +19,14 @@ def summary(finished):
     return json.loads((finished.folder / "results" / "summary.json").read_text())
 
 
-def rows(files):
-    """All rows of some parquet files, by dataset, in order of id: the shards put together."""
-    return {name: sorted(map(repr, found)) for name, found in files.items()}
-
-
 def by_dataset(project, *folders):
+    """All rows of these folders of results/ by dataset, the shards put together."""
     found: dict[str, list[dict]] = {}
     results = project.folder / "results"
     for folder in folders:
         for path in (results / folder).rglob("*.parquet"):
             found.setdefault(str(path.parent.relative_to(results)), []).extend(pq.read_table(path, partitioning=None).to_pylist())
-    return rows(found)
+    return {name: sorted(map(repr, rows)) for name, rows in found.items()}
 
 
 def test_every_dataset_has_its_schema_and_is_sorted(finished):
@@ -81,36 +77,33 @@ def test_terminal_tells_jobs_and_progress_and_logs_have_the_rest(finished):
     assert (finished.folder / "results" / "logs" / "write_responses" / "0.log").read_text().count("write_responses 0") >= 1
 
 
-def test_same_rows_with_one_and_three_shards(finished, tmp_path):
-    expected = by_dataset(finished, *DATASETS)
-    for shards in (1, 3):
-        project = finished.copy(tmp_path / f"shards-{shards}")
-        for folder in ("results", "cache", ".snakemake"):
-            subprocess.run(["rm", "-rf", str(project.folder / folder)], check=True)
-        project.config["shards"] = shards
-        project.write_config()
-        project.snakemake("datasets")
-        found = by_dataset(project, *DATASETS)
-        assert found.keys() == expected.keys()
-        for dataset in expected:
-            assert found[dataset] == expected[dataset], f"{dataset} differs with {shards} shards"
-        train = project.folder / "results" / "dataset" / "train.parquet"
-        assert train.read_bytes() == (finished.folder / "results" / "dataset" / "train.parquet").read_bytes()
+def assert_same_rows(project, finished):
+    found, expected = by_dataset(project, *DATASETS), by_dataset(finished, *DATASETS)
+    assert found.keys() == expected.keys()
+    for dataset in expected:
+        assert found[dataset] == expected[dataset], dataset
+    train = "results/dataset/train.parquet"
+    assert (project.folder / train).read_bytes() == (finished.folder / train).read_bytes()
 
 
-def test_fewer_shards_leave_no_file_of_before(finished, tmp_path):
+def test_same_rows_with_three_shards_from_nothing(finished, project):
+    project.config["shards"] = 3
+    project.write_config()
+    project.snakemake("datasets")
+    assert_same_rows(project, finished)
+
+
+def test_same_rows_with_one_shard_and_no_file_of_before(finished, tmp_path):
     project = finished.copy(tmp_path / "project")
     project.config["shards"] = 1
     project.write_config()
     project.snakemake("datasets")
+    assert_same_rows(project, finished)
     for dataset in ("extracted", "functions", "responses", "candidates"):
         assert [path.name for path in (project.folder / "results" / dataset).iterdir()] == ["0.parquet"]
 
 
-def test_killed_run_goes_on_and_ends_with_the_same_bytes(finished, tmp_path):
-    project = finished.copy(tmp_path / "project")
-    for folder in ("results", "cache", ".snakemake"):
-        subprocess.run(["rm", "-rf", str(project.folder / folder)], check=True)
+def test_killed_run_goes_on_and_ends_with_the_same_bytes(finished, project):
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
     run = subprocess.Popen(project.command("datasets"), cwd=project.folder, env=project.environment(), **quiet)
     started = project.folder / "results" / "logs" / "write_responses"

@@ -29,7 +29,7 @@ def load_config(raw: dict[str, Any]) -> dict[str, Any]:
     Numbers, truth values and lists that come as text (`--config 'judge={examples: 2}'`) are read as such. ConfigError, one
     line that begins with the key's full path, for an unknown key, a wrong value or a file that is not there.
     """
-    schema = _schema()
+    schema = load_schema()
     raw = _read_texts(raw, schema)
     errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(raw), key=lambda error: (list(map(str, error.absolute_path)), error.message))
     if errors:
@@ -53,7 +53,7 @@ def pick(config: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 def defaults(key: str) -> dict[str, Any]:
     """The part `key` of a config that says nothing about it, for commands that work without a config file."""
-    return _complete({}, _schema()["properties"][key])
+    return _complete({}, load_schema()["properties"][key])
 
 
 def is_local_model(path: str) -> bool:
@@ -64,7 +64,7 @@ def is_local_model(path: str) -> bool:
 
 
 @cache
-def _schema() -> dict[str, Any]:
+def load_schema() -> dict[str, Any]:
     """The schema with every $ref replaced by what it points to."""
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     definitions = schema.pop("$defs")
@@ -174,7 +174,7 @@ def _suggest(path: list[Any], unknown: str, siblings: list[str]) -> str:
     """The nearest known key: among the neighbours, else anywhere in the schema by its last name."""
     if found := difflib.get_close_matches(unknown, siblings, n=1, cutoff=0.6):
         return f"; did you mean {_name([*path, found[0]])}?"
-    everywhere = dict(_keys(_schema(), []))
+    everywhere = dict(_keys(load_schema(), []))
     if found := difflib.get_close_matches(unknown, list(everywhere), n=1, cutoff=0.6):
         return f"; did you mean {everywhere[found[0]]}?"
     return f"; the keys here are {', '.join(siblings)}"
