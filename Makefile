@@ -15,7 +15,7 @@ PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --const
 PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PATH
 
-.PHONY: run test lint format docs lock clean set-up
+.PHONY: run test lint format docs lock clean set-up bench-execution
 
 run: set-up
 	@$(VENV)/bin/snakemake --cores all $(if $(CONFIG),--configfile $(CONFIG))

@@ -12,6 +12,8 @@ from pathlib import Path
 LIBRARY = Path(__file__).resolve().parents[1]
 PACKAGE = LIBRARY.name
 _LENGTH = 12
+# Files that a module does not import but runs as programs of their own.
+_RUN_BY = {"selfalign.execution.sandbox": "execution/inside"}
 
 
 def source_hashes(script: Path) -> dict[str, str]:
@@ -27,7 +29,13 @@ def source_hashes(script: Path) -> dict[str, str]:
         tree = _tree(_file(module))
         waiting |= set(_imported(tree, _package(module))) - modules
     hashes = {module: _hash(_tree(_file(module))) for module in sorted(modules) if _tree(_file(module)).body}
-    return {script.name: _hash(_tree(script)), **hashes}
+    folders = [folder for module, folder in _RUN_BY.items() if module in modules]
+    others = {f"{folder}/{path.name}": _file_hash(path) for folder in folders for path in sorted((LIBRARY / folder).iterdir()) if path.is_file()}
+    return {script.name: _hash(_tree(script)), **hashes, **others}
+
+
+def _file_hash(path: Path) -> str:
+    return _hash(_tree(path)) if path.suffix == ".py" else hashlib.sha256(path.read_bytes()).hexdigest()[:_LENGTH]
 
 
 def _file(module: str) -> Path | None:

@@ -10,7 +10,7 @@ from selfalign.execution.sandbox import Python, start_server
 
 START_SECONDS = 120.0  # loading pandas or scikit-learn from a cold disk on a busy machine takes long
 CLOSE_SECONDS = 2.0
-PROCESSES, FILES, FILE_MB = 256, 512, 64
+PROCESSES, FILES, FILE_MB = 128, 512, 64
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
