@@ -116,3 +116,27 @@ def test_killed_run_goes_on_and_ends_with_the_same_bytes(finished, project):
     project.snakemake("--unlock")
     project.snakemake("datasets")
     assert project.files(*DATASETS) == finished.files(*DATASETS)
+
+
+def test_run_without_a_usable_function_fails_and_says_where_the_rows_went(project):
+    source = project.folder / "code"
+    source.mkdir()
+    (source / "broken.py").write_text("def broken(:\n    pass\n")
+    (source / "latin.py").write_bytes('def f(x):\n    """Ü."""\n    return x\n'.encode("latin-1"))
+    (source / "silent.py").write_text('def silent(x):\n    """Says nothing."""\n    print(x)\n')
+    project.config |= {"sources": [{"name": "code", "kind": "folder", "path": "code", "licence": "MIT"}], "shards": 1}
+    project.write_config()
+    output = project.snakemake("datasets", ok=False)
+    assert "the final dataset is empty" in output
+    assert "not_utf8 1" in output and "no_return 1" in output
+    assert "Traceback" not in output
+    assert not (project.folder / "results" / "dataset").exists()
+
+
+def test_empty_source_is_an_error_that_names_it(project):
+    (project.folder / "code").mkdir()
+    project.config["sources"] = [{"name": "code", "kind": "folder", "path": "code", "licence": "MIT"}]
+    project.write_config()
+    output = project.snakemake("datasets", ok=False)
+    assert "code" in next(line for line in output.splitlines() if line.startswith("extract_functions: "))
+    assert "Traceback" not in output
