@@ -1,4 +1,4 @@
-"""Reads what the fork server says of a program, and judges it. The structs are those of inside/guard.c.
+"""Reads what the fork server says of a program, and judges it. The structs are those of inside/record.h and inside/server.h.
 
 The record is shared with the program's processes: nothing in it is trusted to be well formed.
 """

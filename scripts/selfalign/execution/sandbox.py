@@ -104,7 +104,8 @@ def guard_library() -> str:
     """Path of the compiled guard (inside/guard.c); compiled when it is first needed, for this machine."""
     source = INSIDE / "guard.c"
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    key = hashlib.sha256(source.read_bytes() + platform.machine().encode()).hexdigest()[:16]
+    sources = b"".join(path.read_bytes() for path in [source, *sorted(INSIDE.glob("*.h"))])
+    key = hashlib.sha256(sources + platform.machine().encode()).hexdigest()[:16]
     folder = INSIDE / "__pycache__"
     try:
         folder.mkdir(exist_ok=True)

@@ -1,0 +1,193 @@
+/* ---- what the compiled tests call ---- */
+
+/* Is the caller the compiled test source itself? Everybody else who holds one of these objects took it from there. */
+static void only_from_tests(void) {
+    PyObject *frame = PyEval_GetFrame(), *code = frame ? PyFrame_GetCode(frame) : NULL;
+    int found = 0;
+    if (code && codes)
+        for (Py_ssize_t i = PyList_Size(codes); !found && i--;) found = PyTuple_GetItem(PyList_GetItem(codes, i), 0) == code;
+    if (code) Py_DecRef(code);
+    if (!found) deny("called the recorder of checks");
+}
+
+static void failed_at(int line) {
+    count(&RECORD.checks);
+    if (__atomic_add_fetch(&RECORD.failed, 1, __ATOMIC_SEQ_CST) == 1) RECORD.failed_line = line;
+}
+
+/* check(condition, line): the condition of an assert, as True or False */
+static PyObject *guard_check(PyObject *self, PyObject *args) {
+    PyObject *condition;
+    int line;
+    if (!PyArg_ParseTuple(args, "Oi", &condition, &line)) return NULL;
+    only_from_tests();
+    int truth = PyObject_IsTrue(condition);
+    if (truth < 0) return NULL;
+    if (truth) count(&RECORD.checks);
+    else failed_at(line);
+    return PyBool_FromLong(truth);
+}
+
+static int equals_anything(PyObject *value, int depth) {
+    PyObject *type = value->ob_type;
+    if (type == &PyList_Type || type == &PyTuple_Type) {
+        Py_ssize_t size = type == &PyList_Type ? PyList_Size(value) : PyTuple_Size(value);
+        for (Py_ssize_t i = 0; depth && i < size && i < 64; i++)
+            if (equals_anything(type == &PyList_Type ? PyList_GetItem(value, i) : PyTuple_GetItem(value, i), depth - 1)) return 1;
+        return 0;
+    }
+    if (!(PyType_GetFlags(type) & (1UL << 9))) return 0; /* not a class made by a program or library */
+    PyObject *fresh = PyObject_CallFunctionObjArgs(&PyBaseObject_Type, NULL);
+    Py_IncRef(value);
+    PyObject *equal = fresh ? PyObject_RichCompare(value, fresh, PY_EQ) : NULL;
+    int truth = equal ? PyObject_IsTrue(equal) : 0;
+    Py_DecRef(value);
+    if (equal) Py_DecRef(equal);
+    if (fresh) Py_DecRef(fresh);
+    PyErr_Clear();
+    return truth > 0;
+}
+
+/* value(x, line): x, which a check is about to compare; noted if it equals a fresh object, and so anything */
+static PyObject *guard_value(PyObject *self, PyObject *args) {
+    PyObject *value;
+    int line;
+    if (!PyArg_ParseTuple(args, "Oi", &value, &line)) return NULL;
+    Py_IncRef(value);
+    if (equals_anything(value, 2) && !RECORD.vacuous_line) RECORD.vacuous_line = line;
+    return value;
+}
+
+/* The assertion functions of unittest and other libraries, and what they are made of; see seal() in zygote.py.
+ * genuine: list of (function, kind). sealed: list of (mapping or object, name, value), None for the size of a mapping. */
+enum kind { PLAIN, RAISES, FAIL };
+static PyObject *genuine, *sealed;
+
+static int seal_unbroken(void) {
+    PyObject *type, *value, *traceback;
+    int unbroken = 1;
+    PyErr_Fetch(&type, &value, &traceback);
+    for (Py_ssize_t i = PyList_Size(sealed); unbroken && i--;) {
+        PyObject *item = PyList_GetItem(sealed, i), *holder = PyTuple_GetItem(item, 0), *name = PyTuple_GetItem(item, 1), *value = PyTuple_GetItem(item, 2);
+        PyObject *now;
+        int same;
+        if (name == &_Py_NoneStruct) {
+            same = PyObject_Size(holder) == PyLong_AsLong(value);
+        } else {
+            int attribute = PyLong_AsLong(PyTuple_GetItem(item, 3));
+            now = attribute ? PyObject_GetAttr(holder, name) : PyObject_GetItem(holder, name);
+            same = now == value;
+            if (now) Py_DecRef(now);
+        }
+        PyErr_Clear();
+        unbroken = same;
+    }
+    PyErr_Restore(type, value, traceback);
+    return unbroken;
+}
+
+static int genuine_kind(PyObject *function) {
+    int kind = -1;
+    PyObject *inner = PyObject_GetAttrString(function, "__func__");
+    PyErr_Clear();
+    PyObject *wanted = inner ? inner : function;
+    for (Py_ssize_t i = PyList_Size(genuine); kind < 0 && i--;) {
+        PyObject *item = PyList_GetItem(genuine, i);
+        if (PyTuple_GetItem(item, 0) == wanted) kind = PyLong_AsLong(PyTuple_GetItem(item, 1));
+    }
+    if (inner) Py_DecRef(inner);
+    if (kind >= 0 && !seal_unbroken()) {
+        RECORD.patched = 1;
+        return -1;
+    }
+    return kind;
+}
+
+/* call(function, line, block, *args, **kwargs): a call that looks like a library's assertion; block: it opens a with statement */
+static PyObject *guard_call(PyObject *self, PyObject *args, PyObject *kwargs) {
+    only_from_tests();
+    PyObject *function = PyTuple_GetItem(args, 0);
+    int line = PyLong_AsLong(PyTuple_GetItem(args, 1)), block = PyLong_AsLong(PyTuple_GetItem(args, 2));
+    Py_ssize_t size = PyTuple_Size(args);
+    PyObject *rest = PyTuple_GetSlice(args, 3, size);
+    if (!rest) return NULL;
+    for (Py_ssize_t i = 0; i < size - 3; i++)
+        if (equals_anything(PyTuple_GetItem(rest, i), 2) && !RECORD.vacuous_line) RECORD.vacuous_line = line;
+    int kind = genuine_kind(function);
+    PyObject *result = PyObject_Call(function, rest, kwargs);
+    Py_DecRef(rest);
+    if (kind >= 0 && !seal_unbroken()) { RECORD.patched = 1; kind = -1; }
+    if (kind < 0) return result;
+    if (!result) {
+        if (kind == FAIL || PyErr_ExceptionMatches(PyExc_AssertionError)) failed_at(line);
+    } else if (kind == RAISES && block) {
+        count(&RECORD.opened);
+    } else if (kind == PLAIN || (kind == RAISES && size - 3 >= 2)) {
+        count(&RECORD.checks);
+    }
+    return result;
+}
+
+/* closed(): after a with statement that expects an exception; reached only if the exception came */
+static PyObject *guard_closed(PyObject *self, PyObject *args) {
+    only_from_tests();
+    if (RECORD.opened > RECORD.closed) {
+        count(&RECORD.closed);
+        count(&RECORD.checks);
+    }
+    return NONE;
+}
+
+/* caught(): first in a handler of a try whose body or else fails when no exception comes */
+static PyObject *guard_caught(PyObject *self, PyObject *args) {
+    only_from_tests();
+    count(&RECORD.checks);
+    return NONE;
+}
+
+/* fail(line): before a statement that fails such a try */
+static PyObject *guard_fail(PyObject *self, PyObject *args) {
+    int line;
+    if (!PyArg_ParseTuple(args, "i", &line)) return NULL;
+    only_from_tests();
+    failed_at(line);
+    return NONE;
+}
+
+/* enter(number): first in each test function */
+static PyObject *guard_enter(PyObject *self, PyObject *args) {
+    int number;
+    if (!PyArg_ParseTuple(args, "i", &number)) return NULL;
+    only_from_tests();
+    if (number >= 0 && number < TESTS_MAX) page->entered[number] = 1;
+    return NONE;
+}
+
+static PyObject *guard_entered(PyObject *self, PyObject *args) {
+    int number;
+    if (!PyArg_ParseTuple(args, "i", &number)) return NULL;
+    return PyBool_FromLong(number >= 0 && number < TESTS_MAX && page->entered[number]);
+}
+
+/* raised(line): in a handler around the body of a unittest test method, because unittest's runner swallows exceptions */
+static PyObject *guard_raised(PyObject *self, PyObject *args) {
+    int line;
+    PyObject *type, *value, *traceback;
+    if (!PyArg_ParseTuple(args, "i", &line)) return NULL;
+    only_from_tests();
+    PyErr_GetExcInfo(&type, &value, &traceback);
+    char name[64] = "?";
+    PyObject *text = value ? PyObject_GetAttrString(value->ob_type, "__name__") : NULL;
+    copy_text(name, sizeof name, text);
+    if (text) Py_DecRef(text);
+    if (strcmp(name, "SkipTest") && strcmp(name, "Skipped") && !RECORD.swallowed) {
+        RECORD.swallowed = 1;
+        RECORD.swallowed_line = line;
+        memcpy(RECORD.swallowed_exception, name, sizeof name);
+        if (value && PyErr_GivenExceptionMatches(value, PyExc_MemoryError)) RECORD.memory = 1;
+    }
+    if (type) Py_DecRef(type);
+    if (value) Py_DecRef(value);
+    if (traceback) Py_DecRef(traceback);
+    return NONE;
+}
