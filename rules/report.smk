@@ -8,6 +8,7 @@ rule summarize_run:
         stats=run_stats(),
         loss=f"{RESULTS}/training/loss.csv",
         evaluation=evaluations(),
+        model=f"{RESULTS}/model",
         notice=f"{RESULTS}/NOTICE.txt",
     output:
         summary=f"{RESULTS}/summary.json",

@@ -1,13 +1,15 @@
-"""Summarize the run: counts, reasons, costs, scores."""
+"""Summarize the run: counts, reasons, costs, scores; the tuned model's card gets its scores."""
 
 from selfalign.data.job import run_script, say, write_json
 from selfalign.report.summary import summarize
+from selfalign.training.card import complete_card
 
 
 def main(smk):
     files = smk.input
     summary = summarize(smk.params.cfg, files.kept, files.dropped, files.stats, files.loss, files.evaluation, files.notice)
     write_json(summary, smk.output.summary)
+    complete_card(smk.input.model, files.evaluation)
     say(f"final dataset: {summary['final_rows']:,} rows")
     for benchmark, models in summary["evaluation"].items():
         scores = ", ".join(f"{which} {100 * models[which]['greedy']['score']:.1f}%" for which in ("base", "tuned") if which in models)

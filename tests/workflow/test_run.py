@@ -71,6 +71,8 @@ def test_results_to_look_at(finished, summary):
     assert (results / "report.html").read_text().startswith("<!doctype html>")
     assert {path.name for path in (results / "dataset").iterdir()} == {"train.parquet"}
     assert (results / "model" / "model.safetensors").exists()
+    card = (results / "model" / "README.md").read_text()
+    assert f"{100 * summary['evaluation']['miniature']['tuned']['greedy']['score']:.1f}" in card, "the card has the scores"
 
 
 def test_terminal_tells_jobs_and_progress_and_logs_have_the_rest(finished):
