@@ -168,7 +168,12 @@ REASONS: dict[str, dict[str, str]] = {
         "type_check_failed": "the type checker crashed or timed out on this function alone",
     },
     "judge_seeds": {"judged_no": "the model finds the docstring insufficient or wrong", "unparsable": "the judge gave neither yes nor no", **_ENGINE},
-    "extract_concepts": {"no_concepts": "no concept in the list", "malformed": "not one line of short concepts with commas between", **_TEXT, **_ENGINE},
+    "extract_concepts": {
+        "no_concepts": "no concept in the list",
+        "malformed": "not one line of short concepts with commas between",
+        **_TEXT,
+        **_ENGINE,
+    },
     "write_instructions": {"malformed": "contains another section's heading", **_EMPTY, **_TEXT, **_ENGINE},
     "write_responses": {
         "missing_section": "a section is missing or empty",
