@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -53,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self):
-        self.answer(200, {"data": [{"id": "base", "root": "/models/base"}]})
+        self.answer(200, {"data": [{"id": "base", "root": "/models/base", "max_model_len": 64}]})
 
     def do_POST(self):
         server = self.server
@@ -154,6 +155,13 @@ def test_a_prompt_that_does_not_fit_is_too_long(server):
     assert "maximum context length" in done["id1"].detail
 
 
+def test_an_answer_that_could_not_have_had_all_its_tokens_is_too_long(server):
+    """The server says that 64 tokens are all, and counts 9 for each prompt."""
+    done = run(engine_on(server), [replace(row, max_new_tokens=55 + at) for at, row in enumerate(rows(2))])
+    assert [done[row].finish_reason for row in ("id0", "id1")] == ["stop", "prompt_too_long"]
+    assert done["id1"].detail == "9 prompt tokens and 56 new ones, context 64"
+
+
 def test_a_bounded_number_of_requests_is_in_flight(server):
     run(engine_on(server, batch_size=3), rows(40))
     assert 2 <= server.most_open <= 3
@@ -206,11 +214,11 @@ def test_the_judge_gets_log_probabilities(server):
 
 def test_no_server_no_model_no_key_are_one_clear_line(server):
     with pytest.raises(EngineError, match=r"no server answers .*engine.url"):
-        OpenAIEngine({"path": "base"}, {"url": "http://127.0.0.1:9/v1", "batch_size": 1, "retries": 1}, backoff=0.01)
+        OpenAIEngine({"path": "base", "context": 0}, {"url": "http://127.0.0.1:9/v1", "batch_size": 1, "retries": 1}, backoff=0.01)
     with pytest.raises(EngineError, match="has no model 'other', but base; change model.path"):
-        OpenAIEngine({"path": "other"}, {"url": server.url, "batch_size": 1, "retries": 1})
+        OpenAIEngine({"path": "other", "context": 0}, {"url": server.url, "batch_size": 1, "retries": 1})
     with pytest.raises(EngineError, match="engine.url"):
-        OpenAIEngine({"path": "base"}, {"url": "", "batch_size": 1, "retries": 1})
+        OpenAIEngine({"path": "base", "context": 0}, {"url": "", "batch_size": 1, "retries": 1})
     server.faults = {"word1": ["key"]}
     with pytest.raises(EngineError, match="OPENAI_API_KEY"):
         run(engine_on(server), rows(3))

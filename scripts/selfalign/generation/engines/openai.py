@@ -51,7 +51,8 @@ class OpenAIEngine:
         key = os.environ.get("OPENAI_API_KEY")
         self._client = {"timeout": timeout, "headers": {"Authorization": f"Bearer {key}"} if key else {}}
         served = asyncio.run(self._served())
-        self.fingerprint = hashlib.sha256(f"openai 1\n{self.model}\n{served}".encode()).hexdigest()
+        self.context = model["context"] or served.get("max_model_len") or 0  # 0: nobody says
+        self.fingerprint = hashlib.sha256(f"openai 1\n{self.model}\n{served.get('root')}\n{self.context}".encode()).hexdigest()
 
     def close(self) -> None:
         """Nothing is held between calls."""
@@ -131,6 +132,11 @@ class OpenAIEngine:
             output_tokens = int(usage.get("completion_tokens") or 0)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _Retry(f"no completion in the answer ({type(error).__name__}: {error}): {said}") from error
+        new = 1 if request.choices else request.max_new_tokens
+        # vLLM's server answers such a prompt all the same, with fewer tokens than were asked for.
+        if self.context and prompt_tokens + new > self.context:
+            detail = f"{prompt_tokens} prompt tokens and {new} new ones, context {self.context}"
+            return Completion(request.id, "", "prompt_too_long", detail, prompt_tokens, prompt_tokens - cached, output_tokens)
         if request.choices:
             reason = "stop"
             text = request.choices[max(range(len(logprobs)), key=logprobs.__getitem__)] if logprobs else text
@@ -140,8 +146,8 @@ class OpenAIEngine:
         finish = "length" if reason == "length" and not cuts else "stop"
         return Completion(request.id, text, finish, "", prompt_tokens, prompt_tokens - cached, output_tokens, logprobs)
 
-    async def _served(self) -> str:
-        """What the server says about the model, "" if it has no list of models."""
+    async def _served(self) -> dict:
+        """What the server says about the model, nothing if it has no list of models."""
         async with httpx2.AsyncClient(**self._client) as client:
             for attempt in range(self.attempts):
                 try:
@@ -160,10 +166,10 @@ class OpenAIEngine:
         try:
             models = {item["id"]: item for item in answer.json()["data"]}
         except (ValueError, KeyError, TypeError):
-            return ""
+            return {}
         if self.model not in models:
             raise EngineError(f"{self.url}: the server has no model {self.model!r}, but {', '.join(sorted(models)) or 'none'}; change model.path")
-        return str(models[self.model].get("root"))
+        return models[self.model]
 
 
 def _choice_logprobs(logprobs: Any, choices: tuple[str, ...]) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """The vllm engine: vLLM in this process, with its own prefix cache and continuous batching.
 
-A completion depends on the row's seed, but, in the number types of GPUs, its last digits also depend on the rows computed beside it.
+A completion depends on the row's seed, but with the number types of GPUs rounding also depends on the rows computed beside it, so
+that now and then a token differs from run to run. Choices are compared by their first tokens: Yes and No have one each in common tokenizers.
 """
 
 import hashlib
@@ -15,14 +16,16 @@ class VllmEngine:
 
     def __init__(self, model: dict, engine: dict):
         try:
+            import torch
             import vllm
+            from vllm.v1.engine.exceptions import EngineDeadError
         except ImportError as error:
             raise EngineError(
                 f"engine.kind vllm: the package cannot be imported ({error}); install vllm==0.32.0, or set engine.kind to transformers"
             ) from error
         if engine["dtype"] == "float64":
             raise EngineError("engine.dtype float64: vLLM does not have it; set engine.dtype to bfloat16 or auto")
-        self._vllm = vllm
+        self._vllm, self._dead = vllm, EngineDeadError
         try:
             self._llm = vllm.LLM(
                 model=model["path"],
@@ -32,6 +35,7 @@ class VllmEngine:
                 max_model_len=model["context"] or None,
                 max_num_seqs=engine["batch_size"],
                 enable_prefix_caching=True,
+                enforce_eager=not torch.cuda.is_available(),  # compiling for a CPU takes longer than it saves
                 # Log-probabilities after `allowed_token_ids`: those of the choices, whatever their rank.
                 logprobs_mode="processed_logprobs",
                 seed=0,
@@ -39,6 +43,7 @@ class VllmEngine:
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise EngineError(f"model {model['path']}: vLLM cannot load it ({' '.join(str(error).split())[:300]})") from error
+        self._calls = 0
         self._tokenizer = self._llm.get_tokenizer()
         self._context = self._llm.llm_engine.model_config.max_model_len
         facts = (vllm.__version__, model["path"], model["revision"], engine["dtype"], self._context)
@@ -51,7 +56,8 @@ class VllmEngine:
     def complete(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """One completion per request, as they finish. prompt_too_long: prompt plus max_new_tokens exceeds the context."""
         engine = self._llm.llm_engine
-        waiting: dict[str, Request] = {}
+        waiting: dict[str, Request] = {}  # by a name of this call alone: outputs of a call that was left early may still come
+        self._calls += 1
         for request in requests:
             tokens = self._tokenizer.encode(request.prefix + request.prompt)
             new = 1 if request.choices else request.max_new_tokens
@@ -59,13 +65,19 @@ class VllmEngine:
                 detail = f"{len(tokens)} prompt tokens and {new} new ones, context {self._context}"
                 yield Completion(request.id, "", "prompt_too_long", detail, len(tokens))
                 continue
-            waiting[request.id] = request
-            engine.add_request(request.id, {"prompt_token_ids": tokens}, self._sampling(request))
+            name = f"{self._calls}-{request.id}"
+            waiting[name] = request
+            engine.add_request(name, {"prompt_token_ids": tokens}, self._sampling(request))
         try:
             while waiting:
                 for output in engine.step():
-                    if output.finished:
+                    if output.finished and output.request_id in waiting:
                         yield self._completion(waiting.pop(output.request_id), output)
+        except self._dead as error:
+            waiting.clear()
+            raise EngineError(
+                f"vLLM's engine has died ({' '.join(str(error).split())[:200]}); its own message is above, or in the job's log"
+            ) from error
         finally:
             if waiting:
                 engine.abort_request(list(waiting))
