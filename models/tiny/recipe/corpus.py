@@ -45,8 +45,8 @@ RATES = {
     "wrong_docstring": 0.08,  # plain functions with another problem's docstring
     "noise_concepts": 0.15,  # property blocks with concepts that have nothing to do with the instruction
 }
-MIX = {"judge": 0.10, "concepts": 0.16, "instructions": 0.17, "responses": 0.39, "plain": 0.18}  # shares of the characters
-_LENGTHS = ((1, 2, 3), (0.35, 0.45, 0.2))  # operations per problem
+MIX = {"judge": 0.06, "concepts": 0.10, "instructions": 0.13, "responses": 0.53, "plain": 0.18}  # shares of the characters
+_LENGTHS = ((1, 2, 3), (0.42, 0.42, 0.16))  # operations per problem
 _DOCUMENT = 2600  # characters of examples per document, about 1,000 tokens
 _VAGUE = (
     "Do the work.",

@@ -23,12 +23,13 @@ from transformers import PreTrainedTokenizerFast, Starcoder2Config, Starcoder2Fo
 OUT = Path(__file__).parents[1]
 SEED = 3407
 VOCABULARY, CONTEXT = 3072, 1024  # tokens
-STEP_TOKENS = 4096  # per optimizer step: sequences of half the context, of the whole context for the last part
+STEP_TOKENS = 4096  # per optimizer step: sequences of half the context, at the end of the whole
 END = "<|endoftext|>"
 CHUNK = 3_000_000  # tokens that one worker call makes
 LEARNING_RATE = 2.5e-3
-BUDGET = 9_000_000  # tokens
-DECAY = 0.4  # share of the budget in which the learning rate falls to zero, at full context
+BUDGET = 7_600_000  # tokens
+DECAY = 0.5  # last share of the budget, in which the learning rate falls to zero
+LONG = 0.2  # last share of the budget, in which sequences fill the context
 
 
 def train_tokenizer(corpus: Corpus) -> PreTrainedTokenizerFast:
@@ -184,7 +185,7 @@ def main() -> None:
         while run.tokens < args.tokens:
             start = time.monotonic()
             left = 1 - run.tokens / args.tokens
-            length = CONTEXT if left < DECAY else CONTEXT // 2
+            length = CONTEXT if left < LONG else CONTEXT // 2
             loss = run.update(stream.rows(STEP_TOKENS // length, length), min(1.0, (run.step + 1) / 100, left / DECAY))
             run.tokens += STEP_TOKENS
             run.seconds += time.monotonic() - start
