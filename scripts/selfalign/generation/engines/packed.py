@@ -9,10 +9,12 @@ rows that have it, so its keys and values are stored once; and over the row's ow
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import AttentionInterface
 
 from selfalign.data.errors import EngineError
+from selfalign.generation.engines.kernels import attend_rows
 
 NAME = "selfalign_packed"  # under which transformers knows packed_attention
 _MASKED = -1e30  # finite, so that a fully masked row gets weight 0 in the merge and not NaN
@@ -20,11 +22,14 @@ _BLOCK = 256  # positions by which a cache grows
 
 
 class RowCache:
-    """Keys and values of the rows' own tokens: per layer (slots, kv heads, capacity, head dim), grown in blocks."""
+    """Keys and values of the rows' own tokens: per layer (slots, kv heads, capacity, head dim), grown in blocks.
 
-    def __init__(self, slots: int, chunk: int):
+    A model in float64 keeps them in float32, on CPU: what a row's neighbours change, about 1e-15, very rarely
+    crosses a rounding boundary there, and moves a logit by some 1e-8 if it does.
+    """
+
+    def __init__(self, slots: int):
         self.slots = slots
-        self.chunk = chunk  # rows that attend together, each as wide as their longest
         self.capacity = 0
         self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -46,7 +51,8 @@ class RowCache:
         """Keys and values of one layer; `like` is (kv heads, tokens, head dim)."""
         if layer not in self._layers:
             shape = (self.slots, like.shape[0], self.capacity, like.shape[2])
-            self._layers[layer] = (like.new_zeros(shape), like.new_zeros(shape))
+            kept = torch.float32 if like.is_cpu and like.dtype == torch.float64 else like.dtype
+            self._layers[layer] = (like.new_zeros(shape, dtype=kept), like.new_zeros(shape, dtype=kept))
         return self._layers[layer]
 
     @torch.inference_mode()
@@ -108,21 +114,19 @@ class Plan:
         # Without an index where one prefix serves the whole pass.
         self.groups = [(prefix, None if len(at) == len(tokens) else torch.tensor(at, device=device)) for prefix, at in members.values()]
         own = [index for _, index, _ in decoding]
+        self.width = max(own, default=-1) + 1
+        self.last = np.array(own, dtype=np.int64)
         self.slots = torch.arange(self.rows, device=device)
         self.index = torch.tensor(own, device=device)
-        starts = range(0, self.rows, cache.chunk)
-        self.chunks = [(start, min(start + cache.chunk, self.rows), max(own[start : start + cache.chunk]) + 1) for start in starts]
-        cache.reserve(max(own, default=-1) + 1)
+        cache.reserve(self.width)
         cache.reserve(max((len(segment.tokens) for segment in segments if segment.slot >= 0), default=0))
         self._masks: dict[Any, torch.Tensor] = {}
 
-    def row_mask(self, chunk: tuple[int, int, int], window: int | None, dtype: torch.dtype) -> torch.Tensor:
-        """Added to the scores of a chunk's rows against their own keys: (rows, 1, 1, width)."""
-        key = (chunk, window)
+    def row_mask(self, window: int | None, dtype: torch.dtype) -> torch.Tensor:
+        """Added to the scores of decoding rows against their own keys: (rows, 1, 1, width)."""
+        key = ("rows", window)
         if key not in self._masks:
-            start, end, width = chunk
-            at = torch.arange(width, device=self.device)[None]
-            own = self.index[start:end, None]
+            at, own = torch.arange(self.width, device=self.device)[None], self.index[:, None]
             hidden = at > own
             if window is not None:
                 hidden |= at <= own - window
@@ -155,6 +159,16 @@ def _partial(scores: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, 
     return torch.matmul(weights.to(values.dtype), values).to(scores.dtype), top, total
 
 
+def _rows(queries, keys, values, plan: Plan, window: int | None, exact: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Partial attention of the decoding rows over their own tokens; queries (rows, kv heads, group, head dim)."""
+    if queries.is_cpu and keys.dtype == torch.float32:
+        first = np.zeros_like(plan.last) if window is None else np.maximum(plan.last + 1 - window, 0)
+        return attend_rows(queries, keys, values, first, plan.last + 1)
+    scores = torch.matmul(queries, keys[:, :, : plan.width].transpose(2, 3)).to(exact)
+    scores += plan.row_mask(window, exact)
+    return _partial(scores, values[:, :, : plan.width])
+
+
 def packed_attention(module, query, key, value, attention_mask, scaling=None, sliding_window=None, softcap=None, plan: Plan | None = None, **kwargs):
     """The attention function that transformers calls in each layer, for a forward pass that `plan` describes.
 
@@ -175,15 +189,10 @@ def packed_attention(module, query, key, value, attention_mask, scaling=None, sl
     if plan.rows:
         n = plan.rows
         keys, values = plan.cache.layer(layer, k)
-        keys[plan.slots, :, plan.index] = k[:, :n].transpose(0, 1)
-        values[plan.slots, :, plan.index] = v[:, :n].transpose(0, 1)
-        rows = q[:, :, :n].permute(2, 0, 1, 3)
-        for chunk in plan.chunks:
-            start, end, width = chunk
-            scores = torch.matmul(rows[start:end], keys[start:end, :, :width].transpose(2, 3)).to(exact)
-            scores += plan.row_mask(chunk, window, exact)
-            for parts, part in zip((outs, tops, totals), _partial(scores, values[start:end, :, :width]), strict=True):
-                parts.append(part.permute(1, 2, 0, 3))
+        keys[plan.slots, :, plan.index] = k[:, :n].transpose(0, 1).to(keys.dtype)
+        values[plan.slots, :, plan.index] = v[:, :n].transpose(0, 1).to(values.dtype)
+        for parts, part in zip((outs, tops, totals), _rows(q[:, :, :n].permute(2, 0, 1, 3), keys[:n], values[:n], plan, window, exact), strict=True):
+            parts.append(part.permute(1, 2, 0, 3))
     for segment, (start, end) in zip(plan.segments, plan.spans, strict=True):
         own_k, own_v = k[:, start:end], v[:, start:end]
         if segment.slot >= 0:

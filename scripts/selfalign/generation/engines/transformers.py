@@ -24,7 +24,6 @@ from selfalign.generation.engines.base import Completion, Request
 from selfalign.generation.engines.sampling import choose_tokens
 
 _PROMPT_TOKENS = 1024  # of rows that begin in one forward pass: bounds its memory
-_CHUNK = 32  # rows that attend together on CPU; a GPU takes all, as it waits for kernel launches rather than for memory
 _SAMPLED = 64  # pieces of 64 kB that stand for a weights file too large to read whole for a fingerprint
 _WHOLE = 256 << 20  # bytes up to which it is read whole
 
@@ -114,7 +113,7 @@ class TransformersEngine:
             raise
 
     def _work(self, queue: deque[Request]) -> Iterator[Completion]:
-        cache = packed.RowCache(self.batch_size, _CHUNK if self.device.type == "cpu" else self.batch_size)
+        cache = packed.RowCache(self.batch_size)
         active: list[_Row] = []  # by slot: always slots 0, 1, ... without a gap
         prefixes: dict[str, packed.Prefix] = {}  # those that active rows and the next request need
         while queue or active:
@@ -227,8 +226,12 @@ class TransformersEngine:
                 if completion := self._finished(row):
                     done.append(slot)
                     ended.append(completion)
+            # From the last slot down, so that the row that moves into a gap is never one that is done.
             for slot in reversed(done):
-                _leave(active, slot, cache)
+                last = active.pop()
+                if slot < len(active):
+                    cache.copy(len(active), slot, last.length)
+                    active[slot] = last
         return ended
 
     def _finished(self, row: _Row) -> Completion | None:
@@ -262,7 +265,7 @@ class TransformersEngine:
             self.model.set_attn_implementation("eager")
             expected = self.model(input_ids=torch.tensor([tokens], device=self.device), use_cache=False).logits[0, -2:]
             self.model.set_attn_implementation(packed.NAME)
-            cache = packed.RowCache(2, 2)
+            cache = packed.RowCache(2)
             prefix = packed.Prefix(tokens[:7])
             self._forward([], [packed.Segment(prefix.tokens, None, store=prefix)], cache, [0])
             rows = [packed.Segment(tokens[7:15], prefix, slot=0), packed.Segment(tokens[:15], None, slot=1)]
@@ -273,23 +276,6 @@ class TransformersEngine:
         bound = 1e-3 if self.model.dtype in (torch.float64, torch.float32) else 0.1
         if not error <= bound * expected.abs().max().item():
             raise EngineError(f"{type(self.model).__name__}: the transformers engine does not suit this model; set engine.kind to vllm or openai")
-
-
-def _leave(active: list[_Row], slot: int, cache: packed.RowCache) -> None:
-    """Take the row in `slot` out and close the gap.
-
-    Each chunk of the cache gets the longest row of the next one, so that rows of similar length stay together: attention
-    reads a chunk as wide as its longest row. Where several rows leave, the last slot must go first.
-    """
-    for start in range((slot // cache.chunk + 1) * cache.chunk, len(active), cache.chunk):
-        source = max(range(start, min(start + cache.chunk, len(active))), key=lambda at: active[at].length)
-        cache.copy(source, slot, active[source].length)
-        active[slot] = active[source]
-        slot = source
-    last = active.pop()
-    if slot < len(active):
-        cache.copy(len(active), slot, last.length)
-        active[slot] = last
 
 
 def _judge(judged: list, logits: torch.Tensor) -> list[Completion]:
