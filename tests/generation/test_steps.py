@@ -156,6 +156,17 @@ def test_prompts_begin_with_the_draw_that_the_row_names():
     assert len({request.seed for request in engine.requests}) == 10
 
 
+def test_samples_of_an_instruction_have_one_prompt_and_concept_lists_of_a_seed_have_several():
+    for step, rows, share in (("responses", instruction_rows(20), True), ("concepts", seeds(20), False)):
+        engine = Scripted(lambda request: text("loop"))
+        run(step, rows, engine)
+        prompts = {}
+        for request in engine.requests:
+            prompts.setdefault(request.prompt, set()).add(request.prefix)
+        assert len(prompts) == 20
+        assert all(len(prefixes) == 1 for prefixes in prompts.values()) is share
+
+
 def test_per_row_prompts_have_examples_of_their_own():
     cfg = {**CFG, "concepts": {**PART, "prefixes": "per-row"}}
     engine = Scripted(lambda request: text("loop"))

@@ -19,7 +19,8 @@ def write_responses(instructions: pa.Table, prompts: dict, engine: Engine, cfg: 
     def parse(completion: Completion) -> tuple[str, str]:
         return parse_response(finished_text(completion)), completion.finish_reason
 
-    asked = ask_for("write_responses", instructions.to_pylist(), prompts, cfg, open_example)
+    # Samples of one prompt, as published: their prompt is computed once.
+    asked = ask_for("write_responses", instructions.to_pylist(), prompts, cfg, open_example, one_prompt=True)
     kept, dropped = complete("write_responses", asked, engine, parse, advance)
     rows = []
     for row, (response, finish_reason) in kept:

@@ -40,19 +40,26 @@ class Asked:
 
 
 def ask_for(
-    rule: str, parents: Iterable[dict], prompts: dict, cfg: dict, question: Callable[[dict, str], str], choices: tuple[str, ...] = ()
+    rule: str,
+    parents: Iterable[dict],
+    prompts: dict,
+    cfg: dict,
+    question: Callable[[dict, str], str],
+    choices: tuple[str, ...] = (),
+    one_prompt: bool = False,
 ) -> list[Asked]:
     """The rows that `rule` is to make: `draws` of each parent (a row with an `id`).
 
     prompts: content of results/prompts/<step>.json. cfg: the config with at least `seed` and the step's part.
     question(parent, row id): the open example. choices: compare these instead of sampling; such a row keeps its parent's id.
+    one_prompt: all draws of a parent begin with the same few-shot draw.
     """
     part, prefixes = cfg[prompts["step"]], Prefixes(prompts)
     asked = []
     for parent in parents:
         for draw in range(part["draws"]):
             row = parent["id"] if choices else row_id(rule, parent["id"], draw)
-            number, shared, own = prefixes.of(row)
+            number, shared, own = prefixes.of(parent["id"] if one_prompt else row)
             prompt = own + question(parent, row)
             seed = row_seed(cfg["seed"], row, rule)
             request = Request(row, shared, prompt, seed, part["temperature"], part["max_new_tokens"], (STOP,), choices)
