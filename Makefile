@@ -54,7 +54,7 @@ $(STAMP):
 # The execution filter against evalplus's checker and a process per program. evalplus is needed for nothing else.
 bench-execution: set-up
 	@$(PIP) --no-deps --upgrade --target cache/bench evalplus==0.3.1
-	@PYTHONPATH=cache/bench $(VENV)/bin/python benchmarks/bench_execution.py
+	@PYTHONPATH=cache/bench $(VENV)/bin/python bench/bench_execution.py
 
 # The lock, from the newest versions that requirements.in allows. Without local labels (2.13.0+cpu): builds differ by machine.
 lock:

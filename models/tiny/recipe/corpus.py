@@ -45,7 +45,8 @@ RATES = {
     "wrong_docstring": 0.08,  # plain functions with another problem's docstring
     "noise_concepts": 0.15,  # property blocks with concepts that have nothing to do with the instruction
 }
-MIX = {"judge": 0.06, "concepts": 0.10, "instructions": 0.13, "responses": 0.53, "plain": 0.18}  # shares of the characters
+MIX = {"judge": 0.12, "concepts": 0.08, "instructions": 0.12, "responses": 0.52, "plain": 0.16}  # shares of the characters
+DOCUMENTED = {"asked": 0.7, "other": 0.2}  # responses whose code has a docstring: where the task is to complete a stub with one, elsewhere
 _LENGTHS = ((1, 2, 3), (0.42, 0.42, 0.16))  # operations per problem
 _DOCUMENT = 2600  # characters of examples per document, about 1,000 tokens
 _VAGUE = (
@@ -104,8 +105,8 @@ def instruction_text(problem: Problem, rng: random.Random) -> str:
     phrases = draw_phrases(problem, rng)
     does, do = chain_text([third_person(phrase) for phrase in phrases]), chain_text(phrases)
     kind, name, argument = KINDS[problem.kind], problem.name, problem.argument
-    form = rng.randrange(7)
-    if form == 6:
+    form = rng.randrange(8)
+    if form >= 6:
         stub = function(problem, docstring(problem, phrases, rng, examples_of(problem, rng, rng.randint(0, 1))), "").rstrip()
         return f"Complete this Python function:\n```python\n{stub}\n```"
     text = (
@@ -131,9 +132,14 @@ def _spoiled(value):
     return value[:-1] if value else ([0] if isinstance(value, list) else "a")
 
 
-def response_text(problem: Problem, rng: random.Random, rates: dict = RATES, banned: frozenset[str] = frozenset()) -> str:
-    """A response in four sections, with mistakes at the given rates ({} for none)."""
+def response_text(problem: Problem, instruction: str, rng: random.Random, rates: dict = RATES, banned: frozenset[str] = frozenset()) -> str:
+    """A response to the instruction in four sections, with mistakes at the given rates ({} for none)."""
     phrases = draw_phrases(problem, rng)
+    document = instruction.split('"""')[1] if '"""' in instruction else ""
+    if rng.random() >= DOCUMENTED["asked" if document else "other"]:
+        document = ""
+    elif not document:
+        document = docstring(problem, phrases, rng, examples_of(problem, rng, rng.randint(0, 1)))
     sentence = chain_text(phrases)
     cases = [draw_input(rng, problem.kind, small=index > 0 and rng.random() < 0.4) for index in range(rng.choice((2, 2, 3)))]
     steps = [trace(problem, value) for value in cases]
@@ -148,7 +154,7 @@ def response_text(problem: Problem, rng: random.Random, rates: dict = RATES, ban
     explanation = f"`{problem.name}` {chain_text([third_person(phrase) for phrase in phrases])}."
     parts = [
         ("Reasoning", reasoning),
-        ("Implementation", f"```python\n{function(problem, '', code)}```"),
+        ("Implementation", f"```python\n{function(problem, document, code)}```"),
         ("Explanation", explanation),
         ("Tests", f"```python\n{tests}\n```"),
     ]
@@ -227,7 +233,7 @@ class Corpus:
             if kind == "instructions":
                 concepts = tuple(draw_concepts(problem, rng))
             else:
-                response = response_text(problem, rng, RATES, self.banned)
+                response = response_text(problem, instruction, rng, RATES, self.banned)
         return Example(snippet, CATEGORY, LANGUAGE, concepts, difficulty, instruction, "", response)
 
     def _judged(self, rng: random.Random) -> Judged:

@@ -96,11 +96,12 @@ def build() -> dict:
         shared = set(concepts) & {concept for op in OPS for concept in op.concepts}
         while shared and not shared & set(problem.concepts()):
             problem = draw_problem(rng, 1 + index % 3)
-        response = response_text(problem, rng, rates={})
+        instruction = instruction_text(problem, rng)
+        response = response_text(problem, instruction, rng, rates={})
         sections = split_sections(response)
         solution = "\n".join(code_blocks(sections.implementation) + code_blocks(sections.tests))
         parts = {"snippet": snippet, "category": CATEGORY, "language": LANGUAGE, "concepts": concepts, "difficulty": DIFFICULTY[len(problem.chain)]}
-        examples.append({**parts, "instruction": instruction_text(problem, rng), "solution": solution, "response": response})
+        examples.append({**parts, "instruction": instruction, "solution": solution, "response": response})
     judge = [{"snippet": snippet, "verdict": verdict} for verdict, snippet in JUDGED]
     system = yaml.safe_load(PROMPTS.read_text(encoding="utf-8"))["system"]
     return {"system": system, "examples": examples, "judge": judge}

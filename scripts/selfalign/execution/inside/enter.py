@@ -109,11 +109,17 @@ def build_root(spec: dict) -> None:
     mount("none", "/", None, MS_BIND | 32 | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
+def die_with_parent() -> None:
+    """To be said again after each change of user, user namespace or capabilities: the kernel forgets it then."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def become_unprivileged(uid: int) -> None:
     """root does not start programs: process limits do not bind it."""
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
+    die_with_parent()
 
 
 def own_namespaces(spec: dict) -> None:
@@ -137,6 +143,7 @@ def own_namespaces(spec: dict) -> None:
         put_tree(tree, path, folder)
     for top in tops:
         make_read_only(top)
+    die_with_parent()
     child = os.fork()
     if child:
         # The fork server is the first process of its process namespace. Whoever kills us kills it, and the kernel everything in there.
@@ -145,7 +152,7 @@ def own_namespaces(spec: dict) -> None:
         os.close(spec["socket"])
         status = os.waitpid(child, 0)[1]
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent()
 
 
 def keep_one_capability() -> None:
@@ -194,7 +201,7 @@ def install_filter(program: bytes) -> None:
 
 def main() -> None:
     spec = json.loads(sys.argv[1])
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent()
     try:
         if spec["sandbox"] == "namespaces":
             build_root(spec)
@@ -205,6 +212,7 @@ def main() -> None:
         check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
         if spec["sandbox"] != "none":
             keep_one_capability()
+            die_with_parent()
             restrict_files([*spec["read_only"], "/dev"], ["/tmp", "/dev/shm", "/dev/null"])
             install_filter(bytes.fromhex(spec["filter"]))
     except Failure as failure:

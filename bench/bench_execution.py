@@ -1,7 +1,7 @@
 """Programs per second of the execution filter against two ways without its isolation, on the same programs in one run.
 
     make bench-execution                      # or, with what it needs installed:
-    python benchmarks/bench_execution.py [--programs 1000] [--others 40] [--workers 1] [--sandbox auto]
+    python bench/bench_execution.py [--programs 1000] [--others 40] [--workers 1] [--sandbox auto]
 
 The others are evalplus's checker (evalplus.eval.untrusted_check) and a multiprocessing.Process per program that runs exec(). A program
 with its negative control counts as two, because it runs twice. Rates are per second of CPU time, of all processes together, which is

@@ -1,6 +1,6 @@
 """Tokens per second of the transformers engine against plain `generate`, same model, rows and thread, in one run.
 
-    python benchmarks/bench_generation.py [--rows 128] [--new-tokens 100] ...
+    python bench/bench_generation.py [--rows 128] [--new-tokens 100] ...
 
 Every row gets a prompt of a shared prefix and a part of its own, of random tokens, and makes exactly `--new-tokens` tokens. CPU seconds
 are printed beside wall seconds: on a busy machine they are the fairer of the two.
