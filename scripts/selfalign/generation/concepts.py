@@ -6,21 +6,26 @@ from selfalign.data.files import to_dropped, to_table
 from selfalign.generation.engines.base import Engine
 from selfalign.generation.fewshot import Judged
 from selfalign.generation.prompts import question
-from selfalign.generation.steps import Advance, Rejected, ask_for, complete, finished_text
+from selfalign.generation.steps import Advance, Asked, Rejected, ask_for, complete, finished_text
 
 _LONGEST = 80  # characters of a concept; a longer one is a sentence
 
 
 def extract_concepts(seeds: pa.Table, prompts: dict, engine: Engine, cfg: dict, advance: Advance | None = None) -> tuple[pa.Table, pa.Table]:
     """(concepts, dropped) of a shard of seeds, cfg["concepts"]["draws"] lists for each seed."""
-    # The open example of a function is the same, whatever its other parts.
-    asked = ask_for("extract_concepts", seeds.to_pylist(), prompts, cfg, lambda row, _: question("concepts", Judged(row["content"], "")))
+    asked = ask_for_concepts(seeds.to_pylist(), prompts, cfg)
     kept, dropped = complete("extract_concepts", asked, engine, lambda completion: parse_concepts(finished_text(completion)), advance)
     rows = [
         {"id": row.id, "function_id": row.parent["id"], "seed_id": row.parent["id"], "draw": row.draw, "prefix": row.prefix, "concepts": found}
         for row, found in kept
     ]
     return to_table(rows, "concepts"), to_dropped(dropped)
+
+
+def ask_for_concepts(seeds: list[dict], prompts: dict, cfg: dict) -> list[Asked]:
+    """The rows that are asked for, with their prompts."""
+    # The open example of a function is the same, whatever its other parts.
+    return ask_for("extract_concepts", seeds, prompts, cfg, lambda row, _: question("concepts", Judged(row["content"], "")))
 
 
 def parse_concepts(text: str) -> list[str]:

@@ -9,7 +9,7 @@ from selfalign.data.ids import generator
 from selfalign.generation.engines.base import Engine
 from selfalign.generation.fewshot import Example
 from selfalign.generation.prompts import question
-from selfalign.generation.steps import Advance, Rejected, ask_for, complete, finished_text
+from selfalign.generation.steps import Advance, Asked, Rejected, ask_for, complete, finished_text
 
 LANGUAGE = "Python"
 _HEADING = re.compile(
@@ -22,23 +22,31 @@ def write_instructions(concepts: pa.Table, prompts: dict, engine: Engine, cfg: d
 
     Category and difficulty are drawn for each instruction by its id from cfg["categories"] and cfg["difficulties"].
     """
-
-    def drawn(row: str) -> tuple[str, str]:
-        return tuple(generator(cfg["seed"], row, name).choice(cfg[name]) for name in ("categories", "difficulties"))  # type: ignore[return-value]
-
-    def open_example(parent: dict, row: str) -> str:
-        category, difficulty = drawn(row)
-        return question("instructions", Example("", category, LANGUAGE, tuple(parent["concepts"]), difficulty, "", "", ""))
-
-    asked = ask_for("write_instructions", concepts.to_pylist(), prompts, cfg, open_example)
+    asked = ask_for_instructions(concepts.to_pylist(), prompts, cfg)
     kept, dropped = complete("write_instructions", asked, engine, lambda completion: parse_instruction(finished_text(completion)), advance)
     rows = []
     for row, instruction in kept:
-        category, difficulty = drawn(row.id)
+        category, difficulty = _drawn(row.id, cfg)
         origin = {"function_id": row.parent["function_id"], "concepts_id": row.parent["id"], "draw": row.draw, "prefix": row.prefix}
         properties = {"category": category, "language": LANGUAGE, "difficulty": difficulty}
         rows.append({"id": row.id, **origin, **properties, "instruction": instruction})
     return to_table(rows, "instructions"), to_dropped(dropped)
+
+
+def ask_for_instructions(concepts: list[dict], prompts: dict, cfg: dict) -> list[Asked]:
+    """The rows that are asked for, with their prompts."""
+
+    def open_example(parent: dict, row: str) -> str:
+        category, difficulty = _drawn(row, cfg)
+        return question("instructions", Example("", category, LANGUAGE, tuple(parent["concepts"]), difficulty, "", "", ""))
+
+    return ask_for("write_instructions", concepts, prompts, cfg, open_example)
+
+
+def _drawn(row: str, cfg: dict) -> tuple[str, str]:
+    """(category, difficulty) of the instruction with this id."""
+    category, difficulty = (generator(cfg["seed"], row, name).choice(cfg[name]) for name in ("categories", "difficulties"))
+    return category, difficulty
 
 
 def parse_instruction(text: str) -> str:

@@ -9,7 +9,7 @@ from selfalign.data.files import to_dropped, to_table
 from selfalign.generation.engines.base import Completion, Engine
 from selfalign.generation.fewshot import Judged
 from selfalign.generation.prompts import question
-from selfalign.generation.steps import Advance, Rejected, ask_for, complete
+from selfalign.generation.steps import Advance, Asked, Rejected, ask_for, complete
 
 CHOICES = ("Yes", "No")
 _DECIMALS = 6  # of a score: beyond these it may depend on the rows that were computed beside it
@@ -24,10 +24,15 @@ def judge_seeds(functions: pa.Table, prompts: dict, engine: Engine, cfg: dict, a
     """
     if cfg["judge"]["draws"] != 1:
         raise ConfigError(f"judge.draws is {cfg['judge']['draws']}; a function is judged once: set it to 1")
-    asked = ask_for("judge_seeds", functions.to_pylist(), prompts, cfg, lambda row, _: question("judge", Judged(row["content"], "")), CHOICES)
+    asked = ask_for_verdicts(functions.to_pylist(), prompts, cfg)
     kept, dropped = complete("judge_seeds", asked, engine, lambda completion: judge_score(completion, cfg["judge_threshold"]), advance)
     rows = [{**row.parent, "judge": "yes", "score": score} for row, score in kept]
     return to_table(rows, "seeds"), to_dropped(dropped)
+
+
+def ask_for_verdicts(functions: list[dict], prompts: dict, cfg: dict) -> list[Asked]:
+    """The rows that are asked for, with their prompts."""
+    return ask_for("judge_seeds", functions, prompts, cfg, lambda row, _: question("judge", Judged(row["content"], "")), CHOICES)
 
 
 def judge_score(completion: Completion, threshold: float) -> float | None:
