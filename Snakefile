@@ -23,8 +23,7 @@ rule all:
 
 rule datasets:
     input:
-        [shards(dataset) for dataset in SHARDED],
-        f"{RESULTS}/dataset/train.parquet",
+        [dataset_files(dataset) for dataset in (*SHARDED, "dataset")],
         f"{RESULTS}/NOTICE.txt",
 
 
@@ -55,6 +54,11 @@ localrules:
     evaluation,
     report,
     ablation,
+
+
+if ENTRY:
+
+    include: "rules/inputs.smk"
 
 
 include: "rules/sources.smk"

@@ -5,9 +5,12 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from selfalign.data.config import HUB, is_local_model, load_config, pick
+from selfalign.data.config import HUB, entry_of, is_local_model, load_config, pick
 from selfalign.data.errors import ConfigError
+from selfalign.data.notice import notice_beside
 from selfalign.data.source_hash import source_hashes
+from selfalign.data.tables import ANCESTORS, STEP_OF, steps_from
+from selfalign.exchange.reader import input_files
 
 try:
     CONFIG = load_config(config)
@@ -15,7 +18,10 @@ except ConfigError as error:
     sys.exit(f"config: {error}")  # one line; a WorkflowError would add a traceback
 
 RESULTS = CONFIG["results_dir"].rstrip("/")
-SHARDED = ("extracted", "functions", "seeds", "concepts", "instructions", "responses", "executed", "candidates")
+ENTRY = entry_of(CONFIG)  # the dataset at which the run enters with rows from elsewhere, None if it begins at its sources
+IMPORTED = (*ANCESTORS[ENTRY], ENTRY) if ENTRY else ()
+MADE = tuple(steps_from(ENTRY))  # datasets of the run, in order; each has its dropped rows
+SHARDED = tuple(dataset for dataset in STEP_OF if dataset != "dataset" and dataset in {*IMPORTED, *MADE})
 STEPS = ("judge", "concepts", "instructions", "responses")
 PARTS = ("instruction", "response", "code")  # of a candidate: one near-dedup pass each, in this order
 
@@ -43,6 +49,27 @@ wildcard_constraints:
 def shards(folder):
     """All shards of a dataset, or of another folder with one file per shard."""
     return [f"{RESULTS}/{folder}/{s}.parquet" for s in range(CONFIG["shards"])]
+
+
+def dataset_files(dataset):
+    """All files of a dataset."""
+    return [f"{RESULTS}/dataset/train.parquet"] if dataset == "dataset" else shards(dataset)
+
+
+def dropped_files(dataset):
+    """All files of what was dropped on the way to a dataset."""
+    return [f"{RESULTS}/dropped/dataset/train.parquet"] if dataset == "dataset" else shards(f"dropped/{dataset}")
+
+
+def imported_files():
+    """The local files that a run enters with."""
+    return [str(path) for path in input_files(CONFIG["inputs"][ENTRY])]
+
+
+def imported_notice():
+    """The notice that came with them, if there is one."""
+    path = notice_beside(CONFIG["inputs"][ENTRY]) if ENTRY else None
+    return [str(path)] if path else []
 
 
 def benchmark_file(name):
@@ -107,15 +134,18 @@ def evaluation_cfg(wildcards):
 
 
 def run_stats():
-    """The facts of every job of a run, but for the optional ablation."""
-    sharded = [
-        *("sign_functions", "filter_functions", "judge_seeds", "extract_concepts", "write_instructions", "write_responses"),
-        *("execute_responses", "choose_responses", "sign_candidates"),
-    ]
-    jobs = {rule: range(CONFIG["shards"]) for rule in sharded}
-    jobs |= {rule: ["all"] for rule in ("extract_functions", "cluster_functions", "select_dataset", "train_model")}
-    jobs |= {"draw_prompts": STEPS, "cluster_candidates": PARTS}
-    jobs |= {"evaluate_model": [f"{name}.{which}" for name in EVALUATED for which in ("base", "tuned")]}
+    """The facts of every job of a run, but for the optional ablation and export."""
+    jobs = {"import_rows": ["all"]} if ENTRY else {"extract_functions": ["all"]}
+    if "functions" in MADE and ENTRY != "functions":
+        jobs |= {"sign_functions": range(CONFIG["shards"]), "cluster_functions": ["all"]}
+    for dataset, step in steps_from(ENTRY).items():
+        if dataset not in (ENTRY, "extracted", "dataset"):
+            jobs[step] = range(CONFIG["shards"])
+    prompted = [step for step in STEPS if STEP_OF[{"judge": "seeds"}.get(step, step)] in jobs]
+    jobs |= {"draw_prompts": prompted} if prompted else {}
+    if "candidates" in MADE:
+        jobs |= {"sign_candidates": range(CONFIG["shards"]), "cluster_candidates": PARTS, "select_dataset": ["all"]}
+    jobs |= {"train_model": ["all"], "evaluate_model": [f"{name}.{which}" for name in EVALUATED for which in ("base", "tuned")]}
     return [f"{RESULTS}/stats/{rule}/{part}.json" for rule, parts in jobs.items() for part in parts]
 
 

@@ -3,8 +3,8 @@
 
 rule summarize_run:
     input:
-        kept=[*(file for dataset in SHARDED for file in shards(dataset)), f"{RESULTS}/dataset/train.parquet"],
-        dropped=[*(file for dataset in SHARDED for file in shards(f"dropped/{dataset}")), f"{RESULTS}/dropped/dataset/train.parquet"],
+        kept=[file for dataset in (*SHARDED, "dataset") for file in dataset_files(dataset)],
+        dropped=[file for dataset in MADE for file in dropped_files(dataset)],
         stats=run_stats(),
         loss=f"{RESULTS}/training/loss.csv",
         evaluation=evaluations(),

@@ -83,7 +83,7 @@ rule select_dataset:
         seeds=shards("seeds"),
         clusters=[f"{RESULTS}/dedup/{part}/clusters.parquet" for part in PARTS],
         # Read only if no row is left, to say where they went.
-        dropped=[path for dataset in SHARDED for path in shards(f"dropped/{dataset}")],
+        dropped=[path for dataset in MADE if dataset != "dataset" for path in dropped_files(dataset)],
     output:
         dataset=f"{RESULTS}/dataset/train.parquet",
         dropped=f"{RESULTS}/dropped/dataset/train.parquet",

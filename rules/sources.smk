@@ -28,6 +28,8 @@ rule extract_functions:
 
 # The notices that the licences of the source code ask for; they go with datasets and model.
 rule write_notice:
+    input:
+        files=imported_notice(),
     output:
         notice=f"{RESULTS}/NOTICE.txt",
         stats=f"{RESULTS}/stats/write_notice/all.json",

@@ -7,7 +7,7 @@ from selfalign.data.files import read_shard, read_shards, remove_stale_shards, t
 
 
 def concept(id, concepts=("lists",)):
-    return {"id": id, "function_id": "f", "seed_id": "f", "draw": 0, "prefix": 1, "concepts": list(concepts)}
+    return {"id": id, "function_id": "f", "seed_id": "f", "draw": 0, "prefix": 1, "concepts": list(concepts), "source_id": None}
 
 
 def test_rows_come_back_sorted_by_id(tmp_path):

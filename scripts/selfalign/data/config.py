@@ -15,8 +15,10 @@ import jsonschema
 import yaml
 
 from selfalign.data.errors import ConfigError
+from selfalign.data.tables import ANCESTORS
 
 SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.yaml"
+IMPORTED = "import"  # the kind of the one source of a run with `inputs`
 HUB = "hf://"  # begins the address of a file on the Hugging Face hub
 
 _TYPES = {"object": "a mapping", "array": "a list", "string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
@@ -35,8 +37,20 @@ def load_config(raw: dict[str, Any]) -> dict[str, Any]:
     if errors:
         raise ConfigError(_explain(errors[0]))
     config = _complete(raw, schema)
+    if (entry := entry_of(config)) is not None:
+        # What the run then begins with, in the one place where notices, cards and reports look for it.
+        address, licence = config["inputs"][entry], config["inputs"]["licence"]
+        config["sources"] = [{"name": address, "kind": IMPORTED, "path": address, "licence": licence}]
     _check_files(config)
     return config
+
+
+def entry_of(config: dict[str, Any]) -> str | None:
+    """The dataset at which a run enters with rows from elsewhere, None if it begins at its sources. ConfigError for several."""
+    given = [name for name in ANCESTORS if config.get("inputs", {}).get(name)]
+    if len(given) > 1:
+        raise ConfigError(f"inputs: {' and '.join(given)} are both given; a run enters at one dataset (ancestors come with its rows)")
+    return given[0] if given else None
 
 
 def pick(config: dict[str, Any], *keys: str) -> dict[str, Any]:
@@ -204,6 +218,8 @@ def _check_files(config: dict[str, Any]) -> None:
         if not any((Path(path) / name).is_file() for name in _TOKENIZER_FILES):
             raise ConfigError(f"model.path: {path} has no tokenizer: save the model's tokenizer into the same folder")
     exists("fewshot", config["fewshot"])
+    if (entry := entry_of(config)) is not None:
+        exists(f"inputs.{entry}", config["inputs"][entry])
     for i, source in enumerate(config["sources"]):
         if source["kind"] in ("folder", "parquet", "jsonl", "huggingface") and not source["path"]:
             raise ConfigError(f"sources[{i}].path: missing; kind {source['kind']} needs it")

@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from selfalign.data.errors import InputError
-from selfalign.data.tables import DROPPED, REASONS, SCHEMAS
+from selfalign.data.tables import DROPPED, OPTIONAL, REASONS, SCHEMAS
 
 ROW_GROUP = 16_384
 
 
 def to_table(rows: Iterable[dict], dataset: str) -> pa.Table:
-    """Rows as a table with the dataset's schema. A missing column is a KeyError, an extra one is refused."""
+    """Rows as a table with the dataset's schema. A missing column (but `source_id`) is a KeyError, an extra one is refused."""
     return _to_table(list(rows), SCHEMAS[dataset])
 
 
@@ -36,7 +36,7 @@ def _to_table(rows: list[dict], schema: pa.Schema) -> pa.Table:
     for row in rows:
         if extra := set(row) - names:
             raise ValueError(f"columns that the schema does not have: {sorted(extra)}")
-    columns = {name: [row[name] for row in rows] for name in schema.names}
+    columns = {name: [row.get(name) if name == OPTIONAL else row[name] for row in rows] for name in schema.names}
     return pa.table(columns, schema=schema)
 
 

@@ -30,6 +30,11 @@ def row_id(step: str, parent_id: str, draw: int) -> str:
     return _digest((step, parent_id, draw)).hex()[:ID_LENGTH]
 
 
+def imported_id(step: str, parent_id: str, text: str) -> str:
+    """The id of a row that `step` could have made from `parent_id` but that came from a file: its content stands for the draw number."""
+    return _digest((step, parent_id, "content", text)).hex()[:ID_LENGTH]
+
+
 def shard_of(function_id: str, shards: int) -> int:
     """The shard of a function and of every row that descends from it: function id modulo number of shards."""
     return int(function_id, 16) % shards

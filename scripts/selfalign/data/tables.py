@@ -9,6 +9,9 @@ import pyarrow as pa
 
 _text = pa.string()
 
+# The id that an imported row had in its own file; null for what the run made itself. to_table lets rows leave it out.
+OPTIONAL = "source_id"
+
 _FUNCTION = [
     ("id", _text),  # content_id(content)
     ("content", _text),
@@ -19,6 +22,7 @@ _FUNCTION = [
     ("source", _text),  # name of the source in the config
     # In `extracted` what its file offers for the names it mentions, from `functions` on what had to be added to it.
     ("imports", pa.list_(_text)),
+    (OPTIONAL, _text),
 ]
 
 SCHEMAS: dict[str, pa.Schema] = {
@@ -36,6 +40,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("draw", pa.int32()),
             ("prefix", pa.int32()),  # which of the step's few-shot draws the prompt began with
             ("concepts", pa.list_(_text)),
+            (OPTIONAL, _text),
         ]
     ),
     "instructions": pa.schema(
@@ -49,6 +54,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("language", _text),
             ("difficulty", _text),
             ("instruction", _text),
+            (OPTIONAL, _text),
         ]
     ),
     "responses": pa.schema(
@@ -60,6 +66,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("prefix", pa.int32()),
             ("response", _text),
             ("finish_reason", _text),
+            (OPTIONAL, _text),
         ]
     ),
     # Responses whose verdict is `passed`; the other verdicts are the reasons of the dropped ones.
@@ -72,6 +79,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("response", _text),
             ("verdict", _text),
             ("detail", _text),
+            (OPTIONAL, _text),
         ]
     ),
     # Before near-dedup: one well-formed, decontaminated, passing response per instruction.
@@ -96,6 +104,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("seed", _text),
             ("sha1", _text),
             ("cluster_size", pa.int32()),  # near-duplicates that it stands for, itself included
+            (OPTIONAL, _text),  # of the imported row that it comes from, whichever step that entered at
         ]
     ),
 }
@@ -114,6 +123,30 @@ STEP_OF: dict[str, str] = {
     "candidates": "choose_responses",
     "dataset": "select_dataset",
 }
+
+# A run can begin at one of these datasets with rows from elsewhere (`inputs` in the config): which ancestors come with them.
+IMPORT_STEP = "import_rows"
+ANCESTORS: dict[str, tuple[str, ...]] = {
+    "functions": (),
+    "seeds": (),
+    "concepts": ("seeds",),
+    "instructions": ("seeds", "concepts"),
+    "responses": ("seeds", "concepts", "instructions"),
+    "executed": ("seeds", "concepts", "instructions"),
+    "dataset": (),
+}
+
+
+def steps_from(entry: str | None) -> dict[str, str]:
+    """STEP_OF for a run that begins at `entry` (None: at the sources): the datasets that it makes, and the step that makes each.
+
+    The entry itself is made by the import; its ancestors are tables without a step of their own.
+    """
+    if entry is None:
+        return STEP_OF
+    order = list(STEP_OF)
+    return {entry: IMPORT_STEP, **{dataset: STEP_OF[dataset] for dataset in order[order.index(entry) + 1 :]}}
+
 
 # Reasons that lie with the engine, and those that any generated text can give.
 _ENGINE = {
@@ -145,6 +178,11 @@ VERDICTS: dict[str, str] = {
 }
 
 REASONS: dict[str, dict[str, str]] = {
+    IMPORT_STEP: {
+        "unreadable_row": "no JSON object, or a column has not the text that it should have; detail names file, row and column",
+        "licence": "the row's licence is not on the allow-list",
+        "duplicate": "an exact copy of another row; detail names file and row of both",
+    },
     "extract_functions": {
         "unreadable_file": "the file could not be read",
         "not_utf8": "the file is not UTF-8 text",

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from selfalign.data.tables import REASONS, STEP_OF
+from selfalign.data.tables import REASONS, steps_from
 
 # Where the text behind a dropped row is: dataset, column, and which of the dropped row's ids finds it there.
 _TEXT = {
@@ -28,10 +28,13 @@ def final_examples(kept: Iterable[str], count: int) -> list[dict[str, Any]]:
     return pq.read_table(path, partitioning=None).slice(0, count).to_pylist()
 
 
-def dropped_examples(kept: Sequence[str], dropped: Sequence[str], per_reason: int) -> dict[str, list[dict[str, Any]]]:
-    """By step, the first `per_reason` dropped rows of each reason: id, reason, detail, and text ("" where none is kept)."""
+def dropped_examples(kept: Sequence[str], dropped: Sequence[str], per_reason: int, entry: str | None = None) -> dict[str, list[dict[str, Any]]]:
+    """By step, the first `per_reason` dropped rows of each reason: id, reason, detail, and text ("" where none is kept).
+
+    `entry` is the dataset at which a run with `inputs` enters.
+    """
     examples: dict[str, list[dict[str, Any]]] = {}
-    for dataset, step in STEP_OF.items():
+    for dataset, step in steps_from(entry).items():
         rows: list[dict[str, Any]] = []
         for reason in REASONS[step]:
             found: list[dict[str, Any]] = []

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from selfalign.data.config import entry_of
 from selfalign.data.errors import InputError, SelfalignError
-from selfalign.data.tables import REASONS, STEP_OF
+from selfalign.data.tables import REASONS, STEP_OF, steps_from
 
 # Rows of which dataset a step is asked about, and the key of the config with its number of draws for each.
 _PARENT = {
@@ -33,18 +34,19 @@ class LostRowsError(SelfalignError):
 def count_steps(kept: Iterable[str], dropped: Iterable[str], cfg: dict[str, Any]) -> list[dict[str, Any]]:
     """One dict for each step: step, dataset, rows_in, draws, asked, kept, dropped, reasons (every documented one, zeros too).
 
-    `kept` and `dropped` are parquet files in folders named after their dataset. The first step has no rows before it: it is
-    asked for what it found. LostRowsError if a step's rows do not add up.
+    `kept` and `dropped` are parquet files in folders named after their dataset. The first step (of a run with `inputs`: the import) has no rows
+    before it: it is asked for what it found. LostRowsError if a step's rows do not add up.
     """
     kept_files, dropped_files = _by_dataset(kept), _by_dataset(dropped)
     steps: list[dict[str, Any]] = []
     rows = {dataset: sum(_rows(path) for path in kept_files[dataset]) for dataset in STEP_OF}
-    for dataset, step in STEP_OF.items():
+    entry = entry_of(cfg)
+    for dataset, step in steps_from(entry).items():
         reasons = _reasons(step, dropped_files[dataset])
         total = sum(reasons.values())
-        parent = _PARENT.get(dataset)
+        parent = _PARENT.get(dataset) if dataset != entry else None
         rows_in = rows[parent] if parent else rows[dataset] + total
-        draws = cfg[_DRAWS[dataset]]["draws"] if dataset in _DRAWS else 1
+        draws = cfg[_DRAWS[dataset]]["draws"] if parent and dataset in _DRAWS else 1
         counts = {"rows_in": rows_in, "draws": draws, "asked": rows_in * draws, "kept": rows[dataset], "dropped": total}
         steps.append({"step": step, "dataset": dataset, **counts, "reasons": reasons})
         if counts["asked"] != counts["kept"] + total:

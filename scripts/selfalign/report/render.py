@@ -20,6 +20,9 @@ details { margin: .4rem 0; } summary { cursor: pointer; } .muted { opacity: .7; 
 """
 
 
+_STARTS = {"extracted": "functions", "executed": "passing responses", "dataset": "rows made elsewhere"}  # what a run begins with, in words
+
+
 def render(
     summary: dict[str, Any],
     losses: Sequence[tuple[int, float]],
@@ -29,13 +32,13 @@ def render(
 ) -> str:
     """The page. losses: (step, loss); failures: by (benchmark, model), items of the evaluation that did not pass."""
     config = summary["config"]
-    cost = summary["cost"]
+    cost, first = summary["cost"], summary["steps"][0]
     sections = [
         f"<h1>selfalign</h1><p class=muted>{escape(config['model']['path'])}, taught by itself: {summary['final_rows']:,} rows from "
-        f"{summary['steps'][0]['kept']:,} functions. {_time(cost['seconds'])} of work in all jobs, {cost['peak_memory_mb']:,} MB in the largest.</p>",
+        f"{first['kept']:,} {_STARTS.get(first['dataset'], first['dataset'])}. {_time(cost['seconds'])} of work in all jobs, {cost['peak_memory_mb']:,} MB in the largest.</p>",
         _section("Scores", _scores(summary["evaluation"])),
         _section("From functions to the final dataset", _funnel(summary["steps"])),
-        _section("Verdicts of the execution filter", _verdicts(summary["verdicts"])),
+        _section("Verdicts of the execution filter", _verdicts(summary["verdicts"]) if summary["verdicts"] else "<p>Nothing was executed.</p>"),
         _section("Training", _training(summary["training"], losses)),
         _section("Rows of the final dataset", "".join(map(_final, final)) or "<p>None.</p>"),
         _section("Rows that were dropped", "".join(_dropped(step, rows) for step, rows in dropped.items() if rows)),

@@ -27,11 +27,11 @@ def summarize(
     costs = {rule: _cost(rows) for rule, rows in by_rule.items()}
     for step in steps:
         step["cost"] = costs[step["step"]]
-    executed = next(step for step in steps if step["step"] == "execute_responses")
+    executed = next((step for step in steps if step["step"] == "execute_responses"), None)
     return {
         "final_rows": steps[-1]["kept"],
         "steps": steps,
-        "verdicts": {"passed": executed["kept"], **executed["reasons"]},
+        "verdicts": {"passed": executed["kept"], **executed["reasons"]} if executed else {},
         "training": {**{key: value for key, value in by_rule["train_model"][0].items() if key not in ("rule", "shard")}, "loss": _losses(loss)},
         "evaluation": _evaluation(evaluation),
         "cost": {

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from selfalign.data.files import to_dropped, to_table
 from selfalign.data.ids import generator
-from selfalign.data.tables import STEP_OF
+from selfalign.data.tables import IMPORT_STEP, STEP_OF
 from selfalign.generation.sections import code_blocks, split_sections
 from selfalign.selection.assertions import bound_names, defined_names, standalone_assertions
 from selfalign.selection.candidates import implementation_of
@@ -98,10 +98,11 @@ def vary_form(row: Mapping, bound: Sequence[str], cfg: Mapping, seed: int) -> tu
 
 
 class _Parents:
-    """Concepts and seed of an instruction."""
+    """Concepts and seed of an instruction, and the foreign id that the first imported row among them had."""
 
     def __init__(self, instructions: pa.Table, concepts: pa.Table, seeds: pa.Table):
         self._concepts_of = dict(zip(instructions["id"].to_pylist(), instructions["concepts_id"].to_pylist(), strict=True))
+        self._foreign = dict(zip(instructions["id"].to_pylist(), instructions["source_id"].to_pylist(), strict=True))
         self._concepts = {row: index for index, row in enumerate(concepts["id"].to_pylist())}
         self._seeds = {row: index for index, row in enumerate(seeds["id"].to_pylist())}
         self._tables = concepts, seeds
@@ -110,13 +111,15 @@ class _Parents:
         concepts, seeds = self._tables
         index = self._concepts[self._concepts_of[instruction]]
         seed = self._seeds[concepts["seed_id"][index].as_py()]
-        return {"concepts": concepts["concepts"][index].as_py(), "seed": seeds["content"][seed].as_py(), "sha1": seeds["sha1"][seed].as_py()}
+        foreign = self._foreign[instruction] or concepts["source_id"][index].as_py() or seeds["source_id"][seed].as_py()
+        texts = {"concepts": concepts["concepts"][index].as_py(), "seed": seeds["content"][seed].as_py(), "sha1": seeds["sha1"][seed].as_py()}
+        return {**texts, "source_id": foreign}
 
 
 def explain_empty(before: Mapping[str, int], dropped: pa.Table) -> str:
     """Where the rows of an empty dataset went: rows of each dataset before it, and what each step dropped for which reason."""
     counts = ", ".join(f"{name} {count}" for name, count in before.items())
-    reasons: dict[str, Counter[str]] = {step: Counter() for step in STEP_OF.values()}
+    reasons: dict[str, Counter[str]] = {step: Counter() for step in (IMPORT_STEP, *STEP_OF.values())}
     for step, reason in zip(dropped["step"].to_pylist(), dropped["reason"].to_pylist(), strict=True):
         reasons[step][reason] += 1
     lost = "; ".join(

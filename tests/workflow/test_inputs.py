@@ -1,0 +1,76 @@
+"""Runs that begin with rows from elsewhere."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from selfalign.data.tables import STEP_OF
+
+RESPONSE = (
+    "[Reasoning]\nAdd.\n\n[Implementation]\n```python\ndef add_{0}(x):\n    return x + {1}\n```\n\n[Explanation]\nSum of {0}.\n\n"
+    "[Tests]\n```python\nassert add_{0}(1) == {0} + 1\n```"
+)
+NOUNS = ("apples", "bridges", "candles", "doors", "engines", "feathers")
+
+
+def responses():
+    """Two responses to each of six instructions, in the published layout; of the last instruction's none passes."""
+    rows = []
+    for number, noun in enumerate(NOUNS):
+        seed = f'def f{number}(x):\n    """Add {number}."""\n    return x + {number}'
+        row = {"prompt": "p", "fingerprint": "f", "seed": seed, "sha1": "", "id": number, "concepts": ["sums"]}
+        row["instruction"] = f"Count {noun}: write add_{number}, which adds {number} to what there is in room {number * 7919}."
+        rows += [{**row, "response": RESPONSE.format(number, -1 if number == 5 else number) + "\n" * sample + f"# {sample}"} for sample in range(2)]
+    return rows
+
+
+@pytest.mark.parametrize("entry", ["functions", "instructions", "dataset"])
+def test_earlier_rules_vanish_from_the_plan(project, entry):
+    (project.folder / "rows.jsonl").write_text("{}")
+    plan = project.plan("--config", f"inputs={{{entry}: rows.jsonl}}")
+    order = list(STEP_OF)
+    before = {STEP_OF[dataset] for dataset in order[: order.index(entry) + 1]} | {"sign_functions", "cluster_functions"}
+    assert plan["import_rows"] == 1 and before.isdisjoint(plan)
+    assert {STEP_OF[dataset] for dataset in order[order.index(entry) + 1 :]} <= plan.keys()
+    assert {"train_model", "evaluate_model", "summarize_run", "render_report", "write_notice"} <= plan.keys()
+
+
+def test_two_entries_and_a_missing_file_are_one_line(project):
+    for inputs, line in (
+        ("{seeds: a, concepts: b}", "config: inputs: seeds and concepts are both given"),
+        ("{seeds: none.jsonl}", "config: inputs.seeds: none.jsonl: no such file"),
+        ("{seed: none.jsonl}", "config: inputs.seed: unknown key; did you mean inputs.seeds?"),
+    ):
+        output = project.snakemake("--dry-run", "--config", f"inputs={inputs}", ok=False)
+        assert output.splitlines()[-1].startswith(line)
+
+
+def test_run_that_enters_at_responses(project):
+    text = "".join(json.dumps(row) + "\n" for row in responses())
+    (project.folder / "mine").mkdir()
+    (project.folder / "mine" / "rows.jsonl").write_text(text)
+    (project.folder / "mine" / "NOTICE.txt").write_text("Thanks to the authors of the seeds.")
+    inputs = ("--config", "inputs={responses: mine}")
+    project.snakemake("datasets", *inputs)
+    first = project.files("dataset", "dropped/dataset")
+    results = project.folder / "results"
+    assert "Thanks to the authors" in (results / "NOTICE.txt").read_text()
+    rows = pq.read_table(results / "dataset" / "train.parquet").to_pylist()
+    assert sorted(row["source_id"] for row in rows) == ["0", "1", "2", "3", "4"], "the sixth failed its tests"
+    assert rows[0]["seed"].startswith("def f") and rows[0]["concepts"] == ["sums"]
+    assert project.plan("datasets", *inputs) == {}
+    project.config["shards"] = 3
+    project.write_config()
+    project.snakemake("datasets", *inputs)
+    assert project.files("dataset", "dropped/dataset") == first, "the same bytes, whatever the number of shards"
+    (project.folder / "mine" / "rows.jsonl").write_text(text + text.splitlines()[0] + "\n")
+    assert project.plan("datasets", *inputs)["import_rows"] == 1, "a changed input is read again"
+
+
+def test_bad_input_is_one_line_from_the_job(project):
+    (project.folder / "rows.jsonl").write_text('{"content": "def f(x): return x"}\n')
+    output = project.snakemake("datasets", "--config", "inputs={instructions: rows.jsonl}", ok=False)
+    line = next(line for line in output.splitlines() if line.startswith("import_rows: "))
+    assert line.startswith("import_rows: rows.jsonl, line 1: no column 'seed'") and "inputs.columns.seed" in line
+    assert "Traceback" not in output
