@@ -35,7 +35,8 @@ def render(
     cost, first = summary["cost"], summary["steps"][0]
     sections = [
         f"<h1>selfalign</h1><p class=muted>{escape(config['model']['path'])}, taught by itself: {summary['final_rows']:,} rows from "
-        f"{first['kept']:,} {_STARTS.get(first['dataset'], first['dataset'])}. {_time(cost['seconds'])} of work in all jobs, {cost['peak_memory_mb']:,} MB in the largest.</p>",
+        f"{first['kept']:,} {_STARTS.get(first['dataset'], first['dataset'])}. "
+        f"{_time(cost['seconds'])} of work in all jobs, {cost['peak_memory_mb']:,} MB in the largest.</p>",
         _section("Scores", _scores(summary["evaluation"])),
         _section("From functions to the final dataset", _funnel(summary["steps"])),
         _section("Verdicts of the execution filter", _verdicts(summary["verdicts"]) if summary["verdicts"] else "<p>Nothing was executed.</p>"),
