@@ -47,6 +47,27 @@ rule ablation:
         f"{RESULTS}/ablation.json",
 
 
+rule exports:
+    input:
+        [f"{RESULTS}/exports/{dataset}" for dataset in EXPORTED],
+
+
+rule push:
+    input:
+        [f"{RESULTS}/pushed/{dataset}.json" for dataset in EXPORTED],
+
+
+# One step: a target named after the dataset that it makes.
+for dataset in (*SHARDED, "dataset"):
+
+    rule:
+        name:
+            dataset
+        input:
+            dataset_files(dataset),
+        localrule: True
+
+
 localrules:
     all,
     datasets,
@@ -54,6 +75,8 @@ localrules:
     evaluation,
     report,
     ablation,
+    exports,
+    push,
 
 
 if ENTRY:
@@ -69,3 +92,4 @@ include: "rules/selection.smk"
 include: "rules/training.smk"
 include: "rules/evaluation.smk"
 include: "rules/report.smk"
+include: "rules/export.smk"

@@ -10,6 +10,7 @@ from selfalign.data.errors import ConfigError
 from selfalign.data.notice import notice_beside
 from selfalign.data.source_hash import source_hashes
 from selfalign.data.tables import ANCESTORS, STEP_OF, steps_from
+from selfalign.exchange.export import NEEDS, PROMPTED
 from selfalign.exchange.reader import input_files
 
 try:
@@ -38,8 +39,12 @@ EXTRA = {extra_name(address): address for address in CONFIG["decontamination"]["
 FETCHED = {name: address for name, address in {**EVALUATED, **EXTRA}.items() if address.startswith(HUB)}
 
 
+EXPORTED = tuple(dataset for dataset in NEEDS if dataset in MADE and dataset != ENTRY)
+
+
 wildcard_constraints:
     s=r"\d+",
+    dataset="|".join(NEEDS),
     step="|".join(STEPS),
     part="|".join(PARTS),
     benchmark=r"[A-Za-z0-9_-]+",
@@ -59,6 +64,29 @@ def dataset_files(dataset):
 def dropped_files(dataset):
     """All files of what was dropped on the way to a dataset."""
     return [f"{RESULTS}/dropped/dataset/train.parquet"] if dataset == "dataset" else shards(f"dropped/{dataset}")
+
+
+def ancestor_files(dataset, name):
+    """The shards of a dataset's ancestors of one kind, if its export joins them."""
+    return shards(name) if name in NEEDS[dataset] else []
+
+
+def dropped_since_parent(dataset):
+    """What was dropped between a dataset and the one that it was made from; candidates are not exported."""
+    between = ["candidates"] if dataset == "dataset" and "candidates" in MADE else []
+    return [path for name in (*between, dataset) for path in dropped_files(name)]
+
+
+def prompts_of(dataset):
+    """The few-shot draws behind a dataset's rows, if this run made them."""
+    step = PROMPTED.get(dataset)
+    return [f"{RESULTS}/prompts/{step}.json"] if step in MADE and step != ENTRY else []
+
+
+def export_cfg(dataset):
+    """What the export of a dataset depends on."""
+    steps = [PROMPTED[dataset]] if prompts_of(dataset) else []
+    return cfg("hub", "inputs", "model", "engine.kind", "engine.dtype", "seed", *steps)
 
 
 def imported_files():

@@ -40,9 +40,14 @@ def load_config(raw: dict[str, Any]) -> dict[str, Any]:
     if (entry := entry_of(config)) is not None:
         # What the run then begins with, in the one place where notices, cards and reports look for it.
         address, licence = config["inputs"][entry], config["inputs"]["licence"]
-        config["sources"] = [{"name": address, "kind": IMPORTED, "path": address, "licence": licence}]
+        config["sources"] = [{"name": source_name(address), "kind": IMPORTED, "path": address, "licence": licence}]
     _check_files(config)
     return config
+
+
+def source_name(address: str) -> str:
+    """What rows from elsewhere are said to come from: an address on the hub, or the name of the file or folder here."""
+    return address if address.startswith(HUB) else Path(address).resolve().name
 
 
 def entry_of(config: dict[str, Any]) -> str | None:

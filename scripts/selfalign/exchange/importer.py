@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from selfalign.data.config import load_schema
+from selfalign.data.config import load_schema, source_name
 from selfalign.data.errors import InputError
 from selfalign.data.files import to_dropped, to_table
 from selfalign.data.ids import content_id, imported_id, row_id, shard_of
@@ -97,7 +97,12 @@ def _spooled(row: Row, cfg: Mapping[str, Any], licences: list[str], address: str
     if licence and not licence_allowed(licence, licences):
         return [], ("licence", licence)
     record = {name: _text(values.get(name)) for name in _TEXTS}
-    record |= {"licence": licence, "source_id": _text(values["id"]), "source": record["source"] or address, "path": record["path"] or row.place}
+    record |= {
+        "licence": licence,
+        "source_id": _text(values["id"]),
+        "source": record["source"] or source_name(address),
+        "path": record["path"] or row.place,
+    }
     record |= {"seed": values.get("seed") or values.get("content"), "instruction": values.get("instruction"), "concepts": values.get("concepts")}
     record |= {"line": values["line"] if isinstance(values["line"], int) else None, "file": row.file, "number": row.number}
     response = values.get("response")
