@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from selfalign.data.tables import STEP_OF
+
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "config.yaml", "rules", "scripts", "schemas", "profiles", "presets", "prompts", "benchmarks", "envs")
+TARGETS = {"all", "datasets", "model", "evaluation", "report", "ablation", "exports", "push", *STEP_OF}
 
 
 class Project:
@@ -61,7 +64,7 @@ class Project:
             assert "Nothing to be done" in output, output[-3000:]
             return {}
         rows = (line.split() for line in table[1].splitlines())
-        return {rule: int(count) for rule, count in rows if rule not in ("all", "datasets", "model", "evaluation", "report", "ablation")}
+        return {rule: int(count) for rule, count in rows if rule not in TARGETS}
 
     def edit(self, path: str, old: str, new: str) -> None:
         file = self.folder / path

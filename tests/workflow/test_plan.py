@@ -72,6 +72,8 @@ def test_single_target_plans_what_leads_to_it(project):
         ("evaluation", {"evaluate_model": 2}, "render_report"),
         ("report", {"summarize_run": 1, "render_report": 1}, "ablate"),
         ("ablation", {"ablate": 1}, "render_report"),
+        ("concepts", {"extract_concepts": 2}, "write_instructions"),
+        ("push", {"export_dataset": 8, "push_dataset": 8}, "train_model"),
     ],
 )
 def test_named_targets(project, target, has, lacks):
