@@ -18,7 +18,7 @@ export PATH
 .PHONY: run test lint format docs lock clean set-up bench-execution
 
 run: set-up
-	@$(VENV)/bin/snakemake --cores all $(if $(CONFIG),--configfile $(CONFIG))
+	@$(VENV)/bin/selfalign run --cores all $(if $(CONFIG),--configfile $(CONFIG))
 
 test: set-up
 	@$(VENV)/bin/python -m pytest

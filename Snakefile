@@ -14,6 +14,12 @@ if not workflow.overwrite_configfiles:
 include: "rules/common.smk"
 
 
+onstart:
+    if CONFIG["cache_gb"]:
+        prune(CONFIG["cache_dir"], max_bytes=CONFIG["cache_gb"] * 1e9)
+    remove_temporary_files(RESULTS)
+
+
 rule all:
     input:
         f"{RESULTS}/report.html",

@@ -8,6 +8,8 @@ from pathlib import Path
 from selfalign.data.config import HUB, entry_of, is_local_model, load_config, pick
 from selfalign.data.errors import ConfigError
 from selfalign.data.notice import notice_beside
+from selfalign.data.files import remove_temporary_files
+from selfalign.data.prune import prune
 from selfalign.data.source_hash import source_hashes
 from selfalign.data.tables import ANCESTORS, STEP_OF, steps_from
 from selfalign.exchange.export import NEEDS, PROMPTED

@@ -1,4 +1,4 @@
-"""The `selfalign` command: single steps on files of your own, without the workflow."""
+"""The `selfalign` command: the workflow stage by stage, its caches, and single steps on files of your own."""
 
 import argparse
 import sys
@@ -8,12 +8,12 @@ from importlib import import_module
 from selfalign.data.errors import SelfalignError
 
 # Each has add_parsers(subparsers), cheap to import: what a command needs is imported when it runs.
-_COMMANDS = ("selfalign.execution.command", "selfalign.evaluation.command")
+_COMMANDS = ("selfalign.workflow.command", "selfalign.execution.command", "selfalign.evaluation.command")
 
 
 def parser() -> argparse.ArgumentParser:
     """The parser with every command."""
-    top = argparse.ArgumentParser(prog="selfalign", description="Single steps of selfalign on files of your own; the whole pipeline is `snakemake`.")
+    top = argparse.ArgumentParser(prog="selfalign", description="The whole pipeline, and single steps of it on files of your own.")
     subparsers = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in _COMMANDS:
         import_module(name).add_parsers(subparsers)
@@ -22,7 +22,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. What the user can act on is one line and exit code 1."""
-    parsed = parser().parse_args(arguments)
+    top = parser()
+    parsed, rest = top.parse_known_args(arguments)
+    if rest and not getattr(parsed, "takes_rest", False):
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    parsed.rest = rest
     try:
         return parsed.run(parsed) or 0
     except SelfalignError as error:

@@ -23,3 +23,7 @@ class SandboxError(SelfalignError):
 
 class TrainingError(SelfalignError):
     """A training that cannot begin or go on."""
+
+
+class CacheError(SelfalignError):
+    """A cache that cannot be read or written."""

@@ -4,6 +4,7 @@ Identical rows give identical bytes: the schema is fixed, rows are sorted, and n
 """
 
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -84,6 +85,15 @@ def remove_stale_shards(results_dir: str | os.PathLike, shards: int) -> None:
     for path in Path(results_dir).rglob("*.parquet"):
         if path.stem.isdigit() and int(path.stem) >= shards:
             path.unlink()
+
+
+def remove_temporary_files(results_dir: str | os.PathLike) -> None:
+    """Delete the temporary files and folders of jobs that were killed while they wrote. No job of this run may be at work."""
+    for path in list(Path(results_dir).rglob(".*.tmp")):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def concat_dropped(tables: Iterable[pa.Table]) -> pa.Table:

@@ -7,24 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from selfalign.data.cache import RowCache
 from selfalign.execution.programs import Program, Verdict
 from selfalign.execution.sandbox import INSIDE, Python
-from selfalign.generation.cache import RequestCache
 
 # What changes a verdict; the number of workers and the kind of sandbox do not.
 _LIMITS = ("cpu_seconds", "wall_seconds", "memory_mb", "output_kb", "negative_control")
 
 
-class VerdictCache(RequestCache):
-    """The verdicts under one fingerprint: append-only segments, as the request cache of the engines has them."""
+class VerdictCache(RowCache):
+    """The verdicts under one fingerprint."""
 
     def __init__(self, folder: str | os.PathLike, cfg: dict[str, Any], python: Python):
         # The code that judges counts too: a verdict of an older one is not this one's.
         sources = [path.read_bytes() for path in sorted([*INSIDE.glob("*.[chp]*"), Path(__file__).with_name("record.py")])]
         parts = [python.fingerprint, json.dumps([cfg[name] for name in _LIMITS] + [cfg["sandbox"] == "none"])]
         fingerprint = hashlib.sha256(b"\0".join([*(part.encode() for part in parts), *sources])).hexdigest()
-        super().__init__(folder, fingerprint)
-        self.folder = Path(folder) / "verdicts" / fingerprint[:16]
+        super().__init__(Path(folder) / "verdicts" / fingerprint[:16])
 
     def known(self, programs: Sequence[Program]) -> dict[int, Verdict]:
         """Index to verdict of those of `programs` that were judged before."""

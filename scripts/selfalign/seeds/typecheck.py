@@ -18,6 +18,7 @@ from functools import cache
 from importlib.metadata import distributions, version
 from pathlib import Path
 
+from selfalign.data.cache import RowCache
 from selfalign.data.errors import ConfigError
 from selfalign.seeds.imports import available_modules, site_folders
 
@@ -64,23 +65,23 @@ def type_check(
     A batch that crashes the checker or takes more than `seconds` of CPU time is halved and tried again, down to a single program; but a checker that
     cannot even check an empty program is a ConfigError. Failures are not cached. `cache_dir` None for no cache.
     """
-    folder = Path(cache_dir) / "typecheck" if cache_dir else None
-    verdicts: dict[str, tuple[str, str]] = {}
-    waiting = []
-    for program in programs:
-        known = _read_verdict(folder, program)
-        if known is None:
-            waiting.append(program)
-        else:
-            verdicts[program.id] = known
+    cache = RowCache(Path(cache_dir) / "typecheck" / version("basedpyright")) if cache_dir and _checker() else None
+    keys = {program.id: _key(program) for program in programs}
+    known = cache.lookup(keys.values()) if cache else {}
+    verdicts: dict[str, tuple[str, str]] = {id: tuple(known[key]["verdict"]) for id, key in keys.items() if key in known}
+    waiting = [program for program in programs if program.id not in verdicts]
     advance(len(verdicts), cached=len(verdicts))
-    for start in range(0, len(waiting), BATCH):
-        batch = waiting[start : start + BATCH]
-        for program, verdict in _check(batch, seconds):
-            verdicts[program.id] = verdict
-            if verdict[0] != "type_check_failed":
-                _write_verdict(folder, program, verdict)
-        advance(len(batch))
+    try:
+        for start in range(0, len(waiting), BATCH):
+            batch = waiting[start : start + BATCH]
+            for program, verdict in _check(batch, seconds):
+                verdicts[program.id] = verdict
+                if cache and verdict[0] != "type_check_failed":
+                    cache.put(keys[program.id], {"verdict": verdict})
+            advance(len(batch))
+    finally:
+        if cache:
+            cache.close()
     return verdicts
 
 
@@ -170,32 +171,9 @@ def _packages() -> str:
     return " ".join(sorted({f"{item.name}=={item.version}" for item in distributions(path=site_folders())}))
 
 
-def _key(program: Program) -> str:
+def _key(program: Program) -> bytes:
     """A verdict depends on the source, the checker, its config and Python; on installed packages only where one is imported."""
     third_party = any(module in available_modules() and module not in sys.stdlib_module_names for module in program.modules)
     versions = [version("basedpyright"), platform.python_version(), _packages() if third_party else ""]
     parts = [program.source, json.dumps(_CONFIG, sort_keys=True), *versions]
-    return hashlib.sha256("\0".join(parts).encode("utf-8")).hexdigest()
-
-
-def _read_verdict(folder: Path | None, program: Program) -> tuple[str, str] | None:
-    if folder is None:
-        return None
-    key = _key(program)
-    try:
-        verdict, detail = json.loads((folder / key[:2] / f"{key}.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None  # not there, or damaged: checked again and written anew
-    return verdict, detail
-
-
-def _write_verdict(folder: Path | None, program: Program, verdict: tuple[str, str]) -> None:
-    """One file per verdict, renamed into place: safe with many jobs on many machines."""
-    if folder is None:
-        return
-    key = _key(program)
-    place = folder / key[:2]
-    place.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=place, suffix=".tmp", delete=False, encoding="utf-8") as file:
-        json.dump(verdict, file)
-    os.replace(file.name, place / f"{key}.json")
+    return hashlib.sha256("\0".join(parts).encode("utf-8")).digest()

@@ -1,7 +1,9 @@
 """Engines: whatever makes completions, behind one interface."""
 
+from pathlib import Path
+
+from selfalign.data.cache import RowCache
 from selfalign.data.errors import ConfigError
-from selfalign.generation.cache import RequestCache
 from selfalign.generation.engines.base import Completion, Engine, Request, Usage
 from selfalign.generation.engines.cached import CachedEngine
 
@@ -23,4 +25,4 @@ def open_engine(model: dict, engine: dict, cache_dir: str | None) -> CachedEngin
     else:
         raise ConfigError(f"engine.kind {engine['kind']!r}: must be transformers, vllm or openai")
     opened = Kind(model, engine)
-    return CachedEngine(opened, RequestCache(cache_dir, opened.fingerprint) if cache_dir else None)
+    return CachedEngine(opened, RowCache(Path(cache_dir) / "completions" / opened.fingerprint[:16]) if cache_dir else None)

@@ -5,14 +5,14 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from selfalign.generation.cache import RequestCache
+from selfalign.data.cache import RowCache
 from selfalign.generation.engines.base import Completion, Engine, Request, Usage
 
 
 class CachedEngine:
     """Answers from `cache` what it has, and asks `engine` for the rest. Failed completions are never kept."""
 
-    def __init__(self, engine: Engine, cache: RequestCache | None):
+    def __init__(self, engine: Engine, cache: RowCache | None):
         self.engine = engine
         self.cache = cache
         self.fingerprint = engine.fingerprint

@@ -1,0 +1,74 @@
+"""What earlier runs have left of a plan's outputs: files that something has damaged, and rows to ask for again."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from selfalign.data.errors import InputError
+
+_MAGIC = b"PAR1"  # at both ends of a parquet file
+_THREADS = 16  # they wait for the file system
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output file of a job. `stats`: it holds the job's facts."""
+
+    path: str
+    stats: bool
+
+
+def delete_damaged(outputs: Sequence[Output]) -> list[str]:
+    """Delete parquet and JSON files that are cut short, empty or cannot be read, and return their paths.
+
+    Jobs write whole files or none; such a file was damaged afterwards. InputError if it cannot be deleted.
+    """
+    with ThreadPoolExecutor(_THREADS) as pool:
+        whole = pool.map(lambda output: _is_whole(output.path), outputs)
+        damaged = [output.path for output, fine in zip(outputs, whole, strict=True) if not fine]
+    for path in damaged:
+        try:
+            os.unlink(path)
+        except OSError as error:
+            raise InputError(f"{path}: damaged, and it cannot be deleted ({error.strerror or error}); delete it and run again") from error
+    return damaged
+
+
+def asked_again(outputs: Iterable[Output]) -> dict[str, int]:
+    """Stats files of jobs with rows that failed for a reason outside the row (a model call, a sandbox, a type checker), and how many."""
+    failed = {}
+    for output in outputs:
+        if output.stats and os.path.exists(output.path):
+            with open(output.path, encoding="utf-8") as file:
+                count = json.load(file).get("failed", 0)
+            if count:
+                failed[output.path] = count
+    return failed
+
+
+def _is_whole(path: str) -> bool:
+    """Whether a file has the beginning and the end of its kind, or is not there at all."""
+    try:
+        if path.endswith(".parquet"):
+            return _parquet_is_whole(path)
+        if path.endswith(".json"):
+            with open(path, encoding="utf-8") as file:
+                json.load(file)
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _parquet_is_whole(path: str) -> bool:
+    """A parquet file ends with the length of its footer and a mark; the footer must fit in."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size < 12:
+            return False
+        file.seek(size - 8)
+        footer = file.read(8)
+        return footer[4:] == _MAGIC and int.from_bytes(footer[:4], "little") <= size - 12

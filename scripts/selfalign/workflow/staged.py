@@ -1,0 +1,165 @@
+"""The workflow, stage by stage: what runs again and writes the same rows costs nothing after it.
+
+Snakemake compares checksums between its invocations only: within one, everything below a job that runs, runs. So the plan is
+split. Jobs with a reason of their own (no output yet, other params, other input) run first; then Snakemake plans anew, and what was
+planned only because something before it was to run has gone from the plan if that wrote the same bytes. A run from nothing has no such
+jobs and is one plain invocation.
+
+This package is the only part of the library that imports Snakemake.
+"""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snakemake.cli import args_to_api, parse_args
+from snakemake.settings.enums import Quietness
+from snakemake.workflow import Workflow
+
+from selfalign.workflow.outputs import Output, asked_again, delete_damaged
+
+# Options that say themselves which jobs run, or that ask for something else than a run: Snakemake gets these in one invocation.
+_AS_THEY_ARE = (
+    *("force", "forceall", "forcerun", "until", "omit_from", "batch", "allowed_rules", "target_jobs", "immediate_submit", "touch"),
+    *("unlock", "lint", "dag", "rulegraph", "filegraph", "d3dag", "summary", "detailed_summary", "archive", "report", "list_rules"),
+    *("list_target_rules", "list_changes", "list_input_changes", "list_params_changes", "list_untracked", "cleanup_metadata", "cleanup_shadow"),
+    *("delete_all_output", "delete_temp_output", "conda_cleanup_envs", "conda_create_envs_only", "list_conda_envs", "containerize"),
+    *("container_cleanup_images", "generate_unit_tests", "print_compilation", "edit_notebook", "draft_notebook"),
+)
+Parsed = tuple[ArgumentParser, Namespace]
+NOTHING = "Nothing to be done (all requested files are present and up to date)."  # as Snakemake says it
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of the plan. `own`: it has a reason to run beside the jobs before it. `after`: numbers of the jobs that it needs."""
+
+    rule: str
+    outputs: tuple[Output, ...]
+    runs: bool
+    own: bool
+    after: tuple[int, ...]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run Snakemake with these command-line arguments, stage by stage. The exit code."""
+    parsed = parse_args(list(arguments))
+    args = parsed[1]
+    if any(getattr(args, name, None) for name in _AS_THEY_ARE):
+        return _snakemake(parsed)
+    jobs = _plan(parsed)
+    if jobs is None:
+        return _snakemake(parsed)  # it says why there is no plan
+    outputs = [output for job in jobs for output in job.outputs]
+    if not args.dryrun:
+        for path in (damaged := delete_damaged(outputs)):
+            _say(f"{path} is damaged, no job wrote it like this; it is made again")
+        failed = asked_again(outputs)
+        if failed:
+            _say(f"{sum(failed.values())} rows whose model call, execution or type-check failed are asked for again")
+            if code := _snakemake(parsed, targets=list(failed), forced=True):
+                return code
+        if damaged or failed:
+            jobs = _plan(parsed) or []
+    last: list[int] = []
+    while any(job.runs for job in jobs):
+        stage = next_stage(jobs)
+        if not stage or stage == last:  # the same again: jobs that never become up to date
+            return _snakemake(parsed)
+        later = _count(job for number, job in enumerate(jobs) if job.runs and number not in stage)
+        if code := _snakemake(parsed, targets=[jobs[number].outputs[0].path for number in stage]):
+            return code
+        if args.dryrun:
+            _say(f"then, where the rows before them have changed: {later}")
+            return 0
+        last, jobs = stage, _plan(parsed) or []
+    _say(NOTHING if not last else "what follows is up to date")
+    return 0
+
+
+def next_stage(jobs: Sequence[Job]) -> list[int]:
+    """Numbers of the jobs that certainly run, as do all planned jobs that they need; none if that holds for every planned job.
+
+    `jobs` are in an order in which each comes after those that it needs.
+    """
+    certain: set[int] = set()
+    for number, job in enumerate(jobs):
+        if job.runs and job.own and all(before in certain or not jobs[before].runs for before in job.after):
+            certain.add(number)
+    planned = {number for number, job in enumerate(jobs) if job.runs}
+    return sorted(certain) if planned - certain else []
+
+
+def _count(jobs: Iterable[Job]) -> str:
+    return ", ".join(f"{rule} {count}" for rule, count in Counter(job.rule for job in jobs).items())
+
+
+def _say(line: str) -> None:
+    print(f"selfalign: {line}" if line != NOTHING else line, file=sys.stderr, flush=True)
+
+
+def _snakemake(parsed: Parsed, targets: Sequence[str] = (), forced: bool = False) -> int:
+    """One invocation, with these targets instead of those among the arguments. The exit code."""
+    parser, args = parsed[0], copy(parsed[1])
+    if targets:
+        args.targets = set(targets)
+    if forced:
+        args.forcerun = set(targets)
+    return 0 if args_to_api(args, parser) else 1
+
+
+def _plan(parsed: Parsed) -> list[Job] | None:
+    """All jobs that lead to the targets, each after those that it needs; None if Snakemake cannot plan."""
+    parser, args = parsed[0], copy(parsed[1])
+    args.quiet = {Quietness.ALL}
+    with _planning() as plans:
+        args_to_api(args, parser)
+    return plans[0] if plans else None
+
+
+@contextmanager
+def _planning() -> Iterator[list[list[Job]]]:
+    """Within it Snakemake plans, and instead of running the plan puts it into the list: its API has no call for that."""
+    plans: list[list[Job]] = []
+
+    def keep_plan(self: Workflow, *_: Any, **__: Any) -> bool:
+        self._prepare_dag(forceall=False, ignore_incomplete=self.execution_settings.ignore_incomplete, lock_warn_only=True, nolock=True)
+        self._build_dag()
+        plans.append(_jobs(self.dag))
+        return True
+
+    execute = Workflow.execute
+    Workflow.execute = keep_plan
+    try:
+        yield plans
+    finally:
+        Workflow.execute = execute
+
+
+def _jobs(dag: Any) -> list[Job]:
+    """The jobs of Snakemake's plan that write something, in an order of dependency."""
+    ordered = [job for level in dag.toposorted() for job in level if job.output]
+    numbers = {job: number for number, job in enumerate(ordered)}
+    jobs = []
+    for job in ordered:
+        outputs = tuple(Output(str(path), path == job.output.get("stats")) for path in job.output)
+        runs = dag.needrun(job)
+        own = runs and (_has_own_reason(dag.reason(job)) or not all(Path(output.path).exists() for output in outputs))
+        after = tuple(sorted(numbers[before] for before in dag.dependencies[job] if before in numbers))
+        jobs.append(Job(job.rule.name, outputs, runs, bool(own), after))
+    return jobs
+
+
+def _has_own_reason(reason: Any) -> bool:
+    """Whether a job would run even if no job before it did."""
+    followed, reason._updated_input_run = reason._updated_input_run, None
+    try:
+        return bool(reason)
+    finally:
+        reason._updated_input_run = followed
