@@ -16,7 +16,7 @@ include: "rules/common.smk"
 
 onstart:
     if CONFIG["cache_gb"]:
-        prune(CONFIG["cache_dir"], max_bytes=CONFIG["cache_gb"] * 1e9)
+        prune(CACHE, max_bytes=CONFIG["cache_gb"] * 1e9)
     remove_temporary_files(RESULTS)
 
 

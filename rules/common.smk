@@ -5,15 +5,16 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from selfalign.data.config import HUB, entry_of, is_local_model, load_config, pick
-from selfalign.data.errors import ConfigError
-from selfalign.data.notice import notice_beside
+from selfalign.data.config import HUB, Compared, entry_of, is_local_model, load_config, pick
+from selfalign.data.errors import ConfigError, InputError
 from selfalign.data.files import remove_temporary_files
+from selfalign.data.notice import notice_beside
 from selfalign.data.prune import prune
 from selfalign.data.source_hash import source_hashes
 from selfalign.data.tables import ANCESTORS, STEP_OF, steps_from
 from selfalign.exchange.export import NEEDS, PROMPTED
 from selfalign.exchange.reader import input_files
+from selfalign.generation.fewshot import load_fewshot
 
 try:
     CONFIG = load_config(config)
@@ -21,11 +22,13 @@ except ConfigError as error:
     sys.exit(f"config: {error}")  # one line; a WorkflowError would add a traceback
 
 RESULTS = CONFIG["results_dir"].rstrip("/")
+CACHE = Path(CONFIG["cache_dir"])  # Snakemake does not compare paths among the params: where the caches lie changes no row
 ENTRY = entry_of(CONFIG)  # the dataset at which the run enters with rows from elsewhere, None if it begins at its sources
 IMPORTED = (*ANCESTORS[ENTRY], ENTRY) if ENTRY else ()
 MADE = tuple(steps_from(ENTRY))  # datasets of the run, in order; each has its dropped rows
 SHARDED = tuple(dataset for dataset in STEP_OF if dataset != "dataset" and dataset in {*IMPORTED, *MADE})
 STEPS = ("judge", "concepts", "instructions", "responses")
+ENGINES = ("transformers", "vllm", "openai")
 PARTS = ("instruction", "response", "code")  # of a candidate: one near-dedup pass each, in this order
 
 
@@ -114,12 +117,22 @@ def evaluations():
 
 def cfg(*keys):
     """These keys of the config as one dict: Snakemake compares params as a set, without their names."""
-    return pick(CONFIG, *keys)
+    return Compared(pick(CONFIG, *keys))
 
 
 def sources(rule):
-    """Hashes of a script and of the modules behind it, so that a change of code reruns what it affects."""
-    return source_hashes(Path(workflow.basedir) / "scripts" / f"{rule}.py")
+    """Hashes of a script and of the modules behind it, so that a change of code reruns what it affects. Only one engine is behind it."""
+    others = [f"selfalign.generation.engines.{kind}" for kind in ENGINES if kind != CONFIG["engine"]["kind"]]
+    return source_hashes(Path(workflow.basedir) / "scripts" / f"{rule}.py", without=others)
+
+
+def fewshot_part(step):
+    """What a step takes from the few-shot file: other steps' examples, comments and the order of YAML keys do not matter."""
+    try:
+        fewshot = load_fewshot(CONFIG["fewshot"])
+    except InputError as error:
+        sys.exit(f"config: {error}")
+    return repr((fewshot.system[step], fewshot.serving(step)))
 
 
 def model_files():
@@ -158,9 +171,9 @@ def source_versions():
 
 def evaluation_cfg(wildcards):
     """What the evaluation of one benchmark depends on: other benchmarks in the config do not matter."""
-    part = cfg("model", "engine", "execution", "evaluation", "seed")
+    part = pick(CONFIG, "model", "engine", "execution", "evaluation", "seed")
     benchmarks = [benchmark for benchmark in CONFIG["evaluation"]["benchmarks"] if benchmark["name"] == wildcards.benchmark]
-    return {**part, "evaluation": {**part["evaluation"], "benchmarks": benchmarks}}
+    return Compared({**part, "evaluation": {**part["evaluation"], "benchmarks": benchmarks}})
 
 
 def run_stats():

@@ -43,7 +43,7 @@ rule evaluate_model:
         gpu=ENGINE_GPUS,
     params:
         cfg=evaluation_cfg,
-        cache_dir=CONFIG["cache_dir"],
+        cache_dir=CACHE,
         sources=sources("evaluate_model"),
     message:
         "Evaluating the {wildcards.which} model on {wildcards.benchmark}"
@@ -74,7 +74,7 @@ rule ablate:
         gpu=max(ENGINE_GPUS, TRAINING_GPUS),
     params:
         cfg=cfg("model", "engine", "execution", "training", "evaluation", "selection", "decontamination", "ablation", "seed"),
-        cache_dir=CONFIG["cache_dir"],
+        cache_dir=CACHE,
         sources=sources("ablate"),
     message:
         "Comparing training on passing, random and failing responses"

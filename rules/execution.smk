@@ -19,7 +19,7 @@ rule execute_responses:
         mem_mb=CONFIG["execution"]["memory_mb"] * CONFIG["execution"]["workers"] + 500,
     params:
         cfg=cfg("execution"),
-        cache_dir=CONFIG["cache_dir"],
+        cache_dir=CACHE,
         sources=sources("execute_responses"),
     message:
         "Executing responses with their tests, shard {wildcards.s}"

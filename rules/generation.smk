@@ -3,7 +3,7 @@
 
 rule draw_prompts:
     input:
-        fewshot=CONFIG["fewshot"],
+        fewshot=ancient(CONFIG["fewshot"]),  # its content is in the params
     output:
         prompts=f"{RESULTS}/prompts/{{step}}.json",
         stats=f"{RESULTS}/stats/draw_prompts/{{step}}.json",
@@ -17,6 +17,7 @@ rule draw_prompts:
         mem_mb=500,
     params:
         cfg=lambda wildcards: cfg("seed", wildcards.step),
+        fewshot=lambda wildcards: fewshot_part(wildcards.step),
         sources=sources("draw_prompts"),
     message:
         "Drawing few-shot examples for {wildcards.step}"
@@ -45,7 +46,7 @@ rule judge_seeds:
         gpu=ENGINE_GPUS,
     params:
         cfg=cfg("model", "engine", "judge", "judge_threshold", "seed"),
-        cache_dir=CONFIG["cache_dir"],
+        cache_dir=CACHE,
         sources=sources("judge_seeds"),
     message:
         "Judging functions as seeds, shard {wildcards.s}"
@@ -74,7 +75,7 @@ rule extract_concepts:
         gpu=ENGINE_GPUS,
     params:
         cfg=cfg("model", "engine", "concepts", "seed"),
-        cache_dir=CONFIG["cache_dir"],
+        cache_dir=CACHE,
         sources=sources("extract_concepts"),
     message:
         "Extracting concepts from seeds, shard {wildcards.s}"
@@ -103,7 +104,7 @@ rule write_instructions:
         gpu=ENGINE_GPUS,
     params:
         cfg=cfg("model", "engine", "instructions", "categories", "difficulties", "seed"),
-        cache_dir=CONFIG["cache_dir"],
+        cache_dir=CACHE,
         sources=sources("write_instructions"),
     message:
         "Writing instructions from concepts, shard {wildcards.s}"
@@ -132,7 +133,7 @@ rule write_responses:
         gpu=ENGINE_GPUS,
     params:
         cfg=cfg("model", "engine", "responses", "seed"),
-        cache_dir=CONFIG["cache_dir"],
+        cache_dir=CACHE,
         sources=sources("write_responses"),
     message:
         "Writing responses to instructions, shard {wildcards.s}"

@@ -21,7 +21,7 @@ rule summarize_run:
     resources:
         mem_mb=1000,
     params:
-        cfg=CONFIG,
+        cfg=Compared(CONFIG),
         sources=sources("summarize_run"),
     message:
         "Summarizing the run"

@@ -66,7 +66,7 @@ rule filter_functions:
         mem_mb=2000,
     params:
         cfg=cfg("functions", "decontamination"),
-        cache_dir=CONFIG["cache_dir"],
+        cache_dir=CACHE,
         sources=sources("filter_functions"),
     message:
         "Filtering and type-checking functions, shard {wildcards.s}"

@@ -21,7 +21,7 @@ rule train_model:
         gpu=TRAINING_GPUS,
     params:
         cfg=cfg("model", "training", "sources", "seed"),
-        cache_dir=CONFIG["cache_dir"],
+        cache_dir=CACHE,
         sources=sources("train_model"),
     message:
         "Fine-tuning the base model on the final dataset"

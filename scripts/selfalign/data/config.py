@@ -70,6 +70,20 @@ def pick(config: dict[str, Any], *keys: str) -> dict[str, Any]:
     return part
 
 
+class Compared(dict):
+    """A part of the config whose `repr`, which is what Snakemake compares, leaves out the keys that rebuild nothing."""
+
+    def __repr__(self) -> str:
+        return repr(_without_speed(dict(self), load_schema()))
+
+
+def _without_speed(part: Any, schema: dict[str, Any]) -> Any:
+    if isinstance(part, dict) and "properties" in schema:
+        properties = schema["properties"]
+        return {name: _without_speed(value, properties[name]) for name, value in part.items() if properties[name].get("rebuilds", True)}
+    return part
+
+
 def defaults(key: str) -> dict[str, Any]:
     """The part `key` of a config that says nothing about it, for commands that work without a config file."""
     return _complete({}, load_schema()["properties"][key])

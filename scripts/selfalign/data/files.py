@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from selfalign.data.errors import InputError
-from selfalign.data.tables import DROPPED, OPTIONAL, REASONS, SCHEMAS
+from selfalign.data.tables import ASKED_AGAIN, DROPPED, OPTIONAL, REASONS, SCHEMAS
 
 ROW_GROUP = 16_384
 
@@ -94,6 +94,11 @@ def remove_temporary_files(results_dir: str | os.PathLike) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def failed_rows(dropped: pa.Table) -> int:
+    """How many of the dropped rows the next run asks for again."""
+    return pc.sum(pc.is_in(dropped["reason"], pa.array(ASKED_AGAIN))).as_py() or 0
 
 
 def concat_dropped(tables: Iterable[pa.Table]) -> pa.Table:

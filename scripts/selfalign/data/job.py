@@ -1,27 +1,32 @@
 """What every job does around its work: its log, its progress lines, its errors and its facts."""
 
+import errno
 import json
 import os
 import resource
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from selfalign.data.errors import SelfalignError
+from selfalign.data.errors import InputError, SelfalignError
 
 # Where the user looks, while standard error goes to the job's log; None outside a job.
 _terminal: TextIO | None = None
+_WATCH_SECONDS = 0.5
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def say(line: str) -> None:
     """One line for the user: on the terminal, and in the log of a running job."""
-    for stream in (sys.stderr, _terminal):
+    for stream in (_terminal, sys.stderr):
         if stream is not None:
-            print(line, file=stream, flush=True)
+            with suppress(OSError):  # a full disk or a closed terminal costs the line, not the job
+                print(line, file=stream, flush=True)
 
 
 class Progress:
@@ -67,36 +72,67 @@ def run_script(main: Callable[[Any], dict[str, Any] | None], smk: Any) -> None:
     wall and CPU seconds and peak memory. An error is one line for the user that names the log, and exit code 1.
     """
     start = time.monotonic()
-    shard = getattr(smk.wildcards, "s", None)
     name = smk.rule + "".join(f" {value}" for value in smk.wildcards)
+    _end_with_the_workflow()
     with _redirected(smk.log[0] if smk.log else None):
         try:
             facts = main(smk) or {}
+            seconds = time.monotonic() - start
+            if stats := getattr(smk.output, "stats", None):
+                write_json({**_cost(smk, seconds), **facts}, stats)
         except SelfalignError as error:
             say(f"{name}: {error}")
             raise SystemExit(1) from None
-        except MemoryError:
-            traceback.print_exc()
-            say(f"{name}: out of memory; more shards or a smaller batch_size make jobs smaller")
-            raise SystemExit(1) from None
         except Exception as error:
-            traceback.print_exc()
+            with suppress(OSError):  # the log may lie on the disk that is full
+                traceback.print_exc()
             log = f"; the whole story is in {smk.log[0]}" if smk.log else ""
-            say(f"{name}: unexpected {type(error).__name__}: {_first_line(error)}{log}")
+            say(f"{name}: {_explain(error)}{log}")
             raise SystemExit(1) from None
-        seconds = time.monotonic() - start
         if rows := [f"{key.replace('_', ' ')} {facts[key]:,}" for key in ("rows_in", "kept", "dropped") if key in facts]:
             say(f"{name}: done, {', '.join(rows)}, {seconds:.0f} s")
-    if stats := getattr(smk.output, "stats", None):
-        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        cost = {
-            "rule": smk.rule,
-            "shard": shard,
-            "seconds": round(seconds, 3),
-            "cpu_seconds": round(sum(usage.ru_utime + usage.ru_stime for usage in used), 3),
-            "peak_memory_mb": round(max(usage.ru_maxrss for usage in used) / (1 << 20 if sys.platform == "darwin" else 1 << 10)),
-        }
-        write_json({**cost, **facts}, stats)
+
+
+def _cost(smk: Any, seconds: float) -> dict[str, Any]:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {
+        "rule": smk.rule,
+        "shard": getattr(smk.wildcards, "s", None),
+        "seconds": round(seconds, 3),
+        "cpu_seconds": round(sum(usage.ru_utime + usage.ru_stime for usage in used), 3),
+        "peak_memory_mb": round(max(usage.ru_maxrss for usage in used) / (1 << 20 if sys.platform == "darwin" else 1 << 10)),
+    }
+
+
+def _explain(error: Exception) -> str:
+    """What happened and what to do, for an error that nobody expected."""
+    if isinstance(error, MemoryError):
+        return "out of memory; more shards or a smaller batch_size make jobs smaller"
+    # Libraries that write files (pyarrow, torch, safetensors) have errors of their own for a full disk, with the system's text in them.
+    if getattr(error, "errno", None) in _FULL or any(os.strerror(number) in str(error) for number in _FULL):
+        return f"no room on the disk ({_first_line(error)}); make room and run again: finished rows are kept"
+    return f"unexpected {type(error).__name__}: {_first_line(error)}"
+
+
+def _end_with_the_workflow() -> None:
+    """End this job when Snakemake is gone: one that went on could write over the files of the run that follows, from an older config."""
+    workflow = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == workflow:
+            time.sleep(_WATCH_SECONDS)
+        say("the workflow was killed, and with it this job; finished rows are kept")
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """A JSON file that an earlier job has written. InputError that names it if it is damaged or not there."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable JSON file ({_first_line(error)}); delete it and run again") from error
 
 
 def write_json(value: Any, path: str | os.PathLike) -> None:

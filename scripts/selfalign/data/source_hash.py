@@ -5,37 +5,48 @@ The hash is of the syntax tree without docstrings: comments, docstrings, formatt
 
 import ast
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
 
 LIBRARY = Path(__file__).resolve().parents[1]
 PACKAGE = LIBRARY.name
 _LENGTH = 12
-# Files that a module does not import but runs as programs of their own.
-_RUN_BY = {"selfalign.execution.sandbox": "execution/inside"}
+# Files, or folders of them, that a module does not import but runs as programs of their own or reads.
+_FILES_OF = {"selfalign.execution.sandbox": "execution/inside", "selfalign.training.card": "training/card.md"}
+_C_TEXT_OR_SPACE = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|(?:\s|//[^\n]*|/\*.*?\*/)+', re.DOTALL)
 
 
-def source_hashes(script: Path) -> dict[str, str]:
+def source_hashes(script: Path, without: Collection[str] = ()) -> dict[str, str]:
     """Name to hash, sorted by name, of `script` and of every module of this library that it imports, at any depth.
 
-    Imports inside functions count too. Packages' empty __init__ files are left out.
+    Imports inside functions count too. Packages' empty __init__ files are left out, and the modules named by `without` with what only they import.
     """
     modules: set[str] = set()
-    waiting = set(_imported(_tree(script), package=""))
+    waiting = set(_imported(_tree(script), package="")) - set(without)
     while waiting:
         module = waiting.pop()
         modules.add(module)
         tree = _tree(_file(module))
-        waiting |= set(_imported(tree, _package(module))) - modules
+        waiting |= set(_imported(tree, _package(module))) - modules - set(without)
     hashes = {module: _hash(_tree(_file(module))) for module in sorted(modules) if _tree(_file(module)).body}
-    folders = [folder for module, folder in _RUN_BY.items() if module in modules]
-    others = {f"{folder}/{path.name}": _file_hash(path) for folder in folders for path in sorted((LIBRARY / folder).iterdir()) if path.is_file()}
+    files = [path for module, name in _FILES_OF.items() if module in modules for path in _files(LIBRARY / name)]
+    others = {str(path.relative_to(LIBRARY)): _file_hash(path) for path in files}
     return {script.name: _hash(_tree(script)), **hashes, **others}
 
 
+def _files(path: Path) -> list[Path]:
+    return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+
+
 def _file_hash(path: Path) -> str:
-    return _hash(_tree(path)) if path.suffix == ".py" else hashlib.sha256(path.read_bytes()).hexdigest()[:_LENGTH]
+    if path.suffix == ".py":
+        return _hash(_tree(path))
+    text = path.read_text(encoding="utf-8")
+    if path.suffix in (".c", ".h"):  # comments and spaces count for nothing
+        text = _C_TEXT_OR_SPACE.sub(lambda match: match[0] if match[0][0] in "\"'" else "\n" if "\n" in match[0] else " ", text)
+    return hashlib.sha256(text.encode()).hexdigest()[:_LENGTH]
 
 
 def _file(module: str) -> Path | None:

@@ -177,6 +177,9 @@ VERDICTS: dict[str, str] = {
     "infrastructure": "the sandbox failed, not the program; tried again on the next run",
 }
 
+# Reasons that say nothing about the row: `selfalign run` asks for it again.
+ASKED_AGAIN = ("engine_failed", "infrastructure")
+
 REASONS: dict[str, dict[str, str]] = {
     IMPORT_STEP: {
         "unreadable_row": "no JSON object, or a column has not the text that it should have; detail names file, row and column",
