@@ -2,6 +2,8 @@
 
 import os
 
+import yaml
+
 AFTER_DATASET = {"train_model": 1, "evaluate_model": 1, "summarize_run": 1, "render_report": 1}
 TARGETS = ("results/functions/0.parquet", "results/functions/1.parquet")
 
@@ -84,11 +86,15 @@ def test_full_run_then_nothing_to_be_done(finished):
 
 def test_changed_prompt_plans_the_steps_that_see_it(finished, tmp_path):
     project = finished.copy(tmp_path / "project")
-    text = (project.folder / "prompts" / "tiny.yaml").read_text()
-    (project.folder / "prompts" / "tiny.yaml").write_text(text + "\n# Another comment.\n")
+    path = project.folder / "prompts" / "tiny.yaml"
+    fewshot = yaml.safe_load(path.read_text())
+    path.write_text("# Another comment.\n" + yaml.safe_dump({key: fewshot[key] for key in reversed(fewshot)}, sort_keys=False))
+    assert project.plan() == {}, "a comment, and other keys first"
+    fewshot["system"]["responses"] += " Think first."
+    path.write_text(yaml.safe_dump(fewshot))
     plan = project.plan()
-    assert plan["draw_prompts"] == 4 and plan["judge_seeds"] == 2
-    assert "extract_functions" not in plan and "filter_functions" not in plan
+    assert plan["draw_prompts"] == 1 and plan["write_responses"] == 2 and plan["train_model"] == 1
+    assert {"filter_functions", "judge_seeds", "extract_concepts", "write_instructions"}.isdisjoint(plan)
 
 
 def test_changed_sample_count_plans_responses_and_what_follows(finished, tmp_path):
