@@ -154,11 +154,11 @@ def test_a_sandbox_that_is_lost_is_no_verdict():
 def test_a_program_that_is_always_lost_is_killed_and_the_others_go_on(monkeypatch):
     send = dispatch_module.Worker.send
 
-    def lose(self, number, program, cfg):
+    def lose(self, number, program, control, cfg):
         if b"lose me" in program:
             os.kill(self.pid, signal.SIGKILL)
             self.process.wait()
-        send(self, number, program, cfg)
+        send(self, number, program, control, cfg)
 
     monkeypatch.setattr(dispatch_module.Worker, "send", lose)
     programs = [Program("a", "# lose me\n" + GOOD, "assert f(1) == 2"), Program("b", GOOD, "assert f(1) == 2")]

@@ -50,9 +50,9 @@ class _Task:
         self.slow = False  # was it once too slow while other work may have held it up?
 
     def job(self) -> bytes:
-        """As inside/zygote.py reads it."""
+        """As inside/prepare.py reads it."""
         code, tests = (text.encode("utf-8", "surrogatepass") for text in (self.program.code, self.program.tests))
-        return bytes([self.control]) + len(code).to_bytes(8, "little") + code + tests
+        return len(code).to_bytes(8, "little") + code + tests
 
 
 def execute(programs: Sequence[Program], cfg: dict[str, Any], progress: Any = None, cache_dir: str | None = None) -> list[Verdict]:
@@ -140,8 +140,10 @@ class _Pool:
         self.selector.unregister(worker.socket)
         worker.close()
 
-    def _worker_for(self, modules: tuple[str, ...]) -> Worker:
-        for worker in self.idle:
+    def _worker_for(self, task: _Task) -> Worker:
+        modules = task.modules
+        # Who ran the program has it compiled still, for the control.
+        for worker in sorted(self.idle, key=lambda worker: worker.last != task.index):
             if worker.modules == modules:
                 self.idle.remove(worker)
                 return worker
@@ -160,10 +162,10 @@ class _Pool:
         return worker
 
     def _start(self, task: _Task) -> None:
-        worker = self._worker_for(task.modules)
+        worker = self._worker_for(task)
         self.busy[worker] = task
         try:
-            worker.send(task.index, task.job(), self.cfg)
+            worker.send(task.index, task.job(), task.control, self.cfg)
         except Lost as lost:
             self._lost(worker, lost)
 

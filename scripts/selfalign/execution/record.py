@@ -12,7 +12,9 @@ PREPARING, IMPLEMENTATION, TESTS, REMAINING, COMPLETE = range(5)
 NOTHING, EXCEPTION, SYNTAX_ERROR, NO_CODE, NO_TESTS, EXIT, FORBIDDEN = range(7)
 ENDED, STOPPED_WALL, STOPPED_HOST = range(3)
 
-JOB = struct.Struct("=QQQQIIII")
+RUN, AGAIN, STOP = range(3)  # orders to the fork server
+
+JOB = struct.Struct("=QQQQIIIIII")
 _RECORD = struct.Struct("=17i64s64s64s64s")
 _ANSWER = struct.Struct("=QQiidd")
 ANSWER_SIZE = _ANSWER.size + _RECORD.size + (-_RECORD.size % 8)

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 from selfalign.data.errors import SandboxError
-from selfalign.execution.record import ANSWER_SIZE, JOB, Answer, read_answer
+from selfalign.execution.record import AGAIN, ANSWER_SIZE, JOB, RUN, STOP, Answer, read_answer
 from selfalign.execution.sandbox import Python, start_server
 
 START_SECONDS = 120.0  # loading pandas or scikit-learn from a cold disk on a busy machine takes long
@@ -28,12 +28,13 @@ class Worker:
 
     def __init__(self, kind: str, python: Python, modules: tuple[str, ...]):
         self.modules = modules
-        self.helpers = 0 if kind == "none" else 1  # processes of ours beside the program's
         self.process, self.socket, self._told = start_server(kind, python, modules)
         self.base = self.base_resident = 0
         self.asleep = self.held_up = self.seen = False
         self.pid = 0
         self.job = None
+        self.last = -1  # number of the program that came last
+        self.session = 0
         self.started = 0.0
         self.reason = ""
         self._buffer = b""
@@ -47,6 +48,7 @@ class Worker:
                 self.socket.settimeout(None)
                 self.pid = self._server_pid()
                 self.base, self.base_resident = _memory(self.pid)
+                self.session = _session(self.pid)
                 return
             message = self.socket.recv(400).decode("utf-8", "replace") if first == b"f" else self._last_words()
         except OSError as error:
@@ -66,14 +68,15 @@ class Worker:
             pid = children[0]
         return pid
 
-    def send(self, number: int, program: bytes, cfg: dict) -> None:
-        """Start program `number` (its bytes: see inside/zygote.py) under the limits of `cfg`."""
+    def send(self, number: int, program: bytes, control: bool, cfg: dict) -> None:
+        """Start program `number` (its bytes: see inside/prepare.py) or its negative control under the limits of `cfg`."""
         memory = self.base + cfg["memory_mb"] * 1024 * 1024
         limits = (int(cfg["cpu_seconds"]) + 2, self._wall_ms(cfg), PROCESSES, FILES)
-        self.job, self.started, self.reason = number, time.monotonic(), ""
+        order, program = (AGAIN, b"") if number == self.last else (RUN, program)
+        self.job, self.last, self.started, self.reason = number, number, time.monotonic(), ""
         self.asleep = self.held_up = self.seen = False
         try:
-            self.socket.sendall(JOB.pack(number, len(program), memory, FILE_MB << 20, *limits) + program)
+            self.socket.sendall(JOB.pack(number, len(program), memory, FILE_MB << 20, *limits, order, control) + program)
         except OSError as error:
             raise Lost(str(error)) from None
 
@@ -106,13 +109,13 @@ class Worker:
         if self.reason:
             return
         cpu = memory = waited = 0.0
-        processes = _descendants(self.pid)
+        # What is ours there (the compiler, the first process of the program's namespace) is in the server's session, a program never.
+        processes = [found for pid in _descendants(self.pid) if (found := _usage(pid)) and found[3] != self.session]
         if not self.seen:
             # The program's time begins when its process is there: on a busy machine the fork server itself has to wait.
             self.started = time.monotonic()
-            self.seen = len(processes) > self.helpers
-        for pid in processes:
-            used, resident, delay = _usage(pid)
+            self.seen = bool(processes)
+        for used, resident, delay, _ in processes:
             cpu += used
             memory += max(0, resident - self.base_resident)
             waited = max(waited, delay)
@@ -129,7 +132,7 @@ class Worker:
     def stop(self, reason: str) -> None:
         self.reason = reason
         try:
-            self.socket.sendall(JOB.pack(self.job, 0, 0, 0, 0, 0, 0, 0))
+            self.socket.sendall(JOB.pack(self.job, *[0] * 7, STOP, 0))
         except OSError as error:
             raise Lost(str(error)) from None
 
@@ -179,9 +182,15 @@ def _memory(pid: int) -> tuple[int, int]:
     return (int(fields[0]) * _PAGE, int(fields[1]) * _PAGE) if fields else (0, 0)
 
 
-def _usage(pid: int) -> tuple[float, int, float]:
-    """(CPU seconds, with those of children that it has buried, resident bytes, seconds that it waited for a core) of a process."""
+def _session(pid: int) -> int:
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    cpu = sum(map(int, fields[11:15])) / _TICK if fields else 0.0
+    return int(fields[3]) if fields else -1
+
+
+def _usage(pid: int) -> tuple[float, int, float, int] | None:
+    """(CPU seconds, with those of children that it has buried, resident bytes, seconds that it waited for a core, session) of a process."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    if not fields:
+        return None
     delay = _read(f"/proc/{pid}/schedstat").split()
-    return cpu, _memory(pid)[1], int(delay[1]) / 1e9 if delay else 0.0
+    return sum(map(int, fields[11:15])) / _TICK, _memory(pid)[1], int(delay[1]) / 1e9 if delay else 0.0, int(fields[3])

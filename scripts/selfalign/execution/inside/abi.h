@@ -24,6 +24,7 @@ long PyLong_AsLong(PyObject *);
 PyObject *PyUnicode_AsUTF8String(PyObject *);
 char *PyBytes_AsString(PyObject *);
 Py_ssize_t PyBytes_Size(PyObject *);
+PyObject *PyTuple_Pack(Py_ssize_t, ...);
 PyObject *PyTuple_GetItem(PyObject *, Py_ssize_t);
 Py_ssize_t PyTuple_Size(PyObject *);
 PyObject *PyTuple_GetSlice(PyObject *, Py_ssize_t, Py_ssize_t);

@@ -17,20 +17,21 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class Instrumented:
-    """The compiled tests. `codes`: (code object, last line that does something) of the module and each function in it.
+    """The tests, ready to run. `codes`: (code object, last line that does something) of the module and each function in it.
     `functions`: (name, number) of test functions; `classes`: (name, numbers of its test methods). `required`: numbers of the test
     functions that must have run in the end, whatever the program does."""
 
-    def __init__(self, code, codes, rewriter):
-        self.code = code
-        self.codes = codes
-        self.functions = rewriter.functions
-        self.classes = rewriter.classes
-        self.required = tuple(rewriter.required.values())
+    def __init__(self, parts: tuple, guard):
+        """parts: what instrument() returned, perhaps in another process. guard: whose objects the checks call."""
+        code, secret, last, default, self.functions, self.classes, self.required = parts
+        marks = {secret + name: getattr(guard, name) for name in ("check", "value", "call", "closed", "caught", "fail", "enter", "raised")}
+        codes: list = []
+        self.code = _embed(code, marks, codes)
+        self.codes = [(item, last.get((item.co_name, item.co_firstlineno), default)) for item in codes]
 
 
-def instrument(source: str, guard, flags: int = 0, exits: bool = True) -> Instrumented:
-    """Compile `source`. SyntaxError and its like as compile() raises them.
+def instrument(source: str, flags: int = 0, exits: bool = True) -> tuple:
+    """Compile `source` to the parts of an Instrumented, all of types that marshal knows. SyntaxError and its like as compile() raises them.
 
     flags: those of the implementation's `from __future__` imports. exits: might the program leave by sys.exit()? If not, an exit counts
     as one before the end.
@@ -44,11 +45,8 @@ def instrument(source: str, guard, flags: int = 0, exits: bool = True) -> Instru
         rewriter.last["<module>", 1] = _last_active(tree.body)
     tree.body = rewriter.body(tree.body)
     code = compile(tree, "<tests>", "exec", flags, dont_inherit=True)
-    marks = {secret + name: getattr(guard, name) for name in ("check", "value", "call", "closed", "caught", "fail", "enter", "raised")}
-    codes: list = []
-    code = _embed(code, marks, codes)
-    lines = [(item, rewriter.last.get((item.co_name, item.co_firstlineno), 0 if exits else 1 << 30)) for item in codes]
-    return Instrumented(code, lines, rewriter)
+    default = 0 if exits else 1 << 30
+    return code, secret, rewriter.last, default, rewriter.functions, rewriter.classes, tuple(rewriter.required.values())
 
 
 def _embed(code, marks, codes):
@@ -141,13 +139,13 @@ class _Rewriter:
             if value.__class__ is list:
                 for i in range(len(value) - 1, -1, -1):
                     item = value[i]
-                    if isinstance(item, ast.AST):
+                    if item.__class__ not in _LEAVES and isinstance(item, ast.AST):
                         result = self.visit(item)
                         if result.__class__ is list:
                             value[i : i + 1] = result
                         else:
                             value[i] = result
-            elif isinstance(value, ast.AST) and value.__class__ not in _LEAVES:
+            elif value.__class__ not in _LEAVES and isinstance(value, ast.AST):
                 setattr(node, name, self.visit(value))
         return node
 

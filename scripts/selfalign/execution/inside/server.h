@@ -1,10 +1,13 @@
 /* ---- the fork server ---- */
 
+/* RUN: a program follows. AGAIN: the program that came last. STOP: end program `number`, if it still runs. */
+enum order { RUN, AGAIN, STOP };
 struct job { /* execution/worker.py writes it: keep both alike */
-    uint64_t number, size;      /* size: bytes of the program that follow; none: stop program `number`, if it still runs */
+    uint64_t number, size;      /* size: bytes of the program that follow */
     uint64_t address_space;     /* bytes */
     uint64_t file_size;         /* bytes */
     uint32_t cpu_seconds, wall_ms, processes, files;
+    uint32_t order, control;    /* control: is it the negative control? */
 };
 struct answer { /* execution/record.py reads it */
     uint64_t number, output;
@@ -33,6 +36,22 @@ static int write_all(int fd, const void *data, size_t size) {
         size -= n;
     }
     return 0;
+}
+
+/* Bytes in memory of their own, so that they leave no trace in the heap that programs inherit. */
+struct text { char *data; uint64_t size; };
+
+static void free_text(struct text *text) {
+    if (text->data) munmap(text->data, text->size + 1);
+    *text = (struct text){0};
+}
+
+static int read_text(int fd, uint64_t size, struct text *text) {
+    free_text(text);
+    char *data = mmap(NULL, size + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) return -1;
+    *text = (struct text){data, size};
+    return read_all(fd, data, size);
 }
 
 static double now(void) {
@@ -64,6 +83,15 @@ static void drop_capabilities(void) {
 static struct sock_filter *program_filter;
 static unsigned short program_filter_size;
 
+/* of a process that handles a program's text or runs it */
+static void lower_rights(uint64_t address_space, int isolated) {
+    limit(RLIMIT_AS, address_space);
+    if (!isolated) return;
+    drop_capabilities();
+    struct sock_fprog filter = {program_filter_size, program_filter};
+    if (program_filter_size && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter)) _exit(96);
+}
+
 /* in the new process, before any of the program's own code */
 static void become_program(const struct job *job, int output, int isolated) {
     setsid();
@@ -77,12 +105,7 @@ static void become_program(const struct job *job, int output, int isolated) {
     limit(RLIMIT_NOFILE, job->files);
     limit(RLIMIT_NPROC, job->processes);
     limit(RLIMIT_MEMLOCK, 1 << 20);
-    limit(RLIMIT_AS, job->address_space);
-    if (isolated) {
-        drop_capabilities();
-        struct sock_fprog filter = {program_filter_size, program_filter};
-        if (program_filter_size && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter)) _exit(96);
-    }
+    lower_rights(job->address_space, isolated);
     if (chdir(getenv("TMPDIR"))) _exit(96);
     signal(SIGPIPE, SIG_IGN);
 }
@@ -132,11 +155,16 @@ static void empty_folder(int folder) {
     }
 }
 
-/* serve(socket, isolated, folder, folder): answers jobs until the socket closes. Returns only in the process of a program, with its bytes. */
+#include "compiler.h"
+
+/* serve(socket, isolated, folder, folder, compiled): answers jobs until the socket closes. Returns only in the process of a program, with
+ * (program, what compiled(program) gave, is it the negative control?). */
 static PyObject *guard_serve(PyObject *self, PyObject *args) {
     int socket, isolated, folders[2];
+    PyObject *compiled;
+    struct text program = {0}, prepared = {0};
     if (running) deny("called the runner");
-    if (!PyArg_ParseTuple(args, "iiii", &socket, &isolated, &folders[0], &folders[1])) return NULL;
+    if (!PyArg_ParseTuple(args, "iiiiO", &socket, &isolated, &folders[0], &folders[1], &compiled)) return NULL;
     page = mmap(NULL, sizeof *page, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     char *stack = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     int own = isolated ? syscall(SYS_pidfd_open, getpid(), 0) : -1;
@@ -144,11 +172,13 @@ static PyObject *guard_serve(PyObject *self, PyObject *args) {
     for (;;) {
         struct job job;
         if (read_all(socket, &job, sizeof job)) _exit(0);
-        if (!job.size) continue; /* to stop a program that has ended meanwhile */
-        char *program = mmap(NULL, job.size + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (program == MAP_FAILED || read_all(socket, program, job.size)) _exit(95);
-        struct answer answer = {.number = job.number};
+        if (job.order == STOP) continue; /* to stop a program that has ended meanwhile */
+        if (job.order == RUN) {
+            if (read_text(socket, job.size, &program)) _exit(95);
+            compile_program(compiled, &job, isolated, &program, &prepared);
+        }
         memset(page, 0, sizeof *page);
+        struct answer answer = {.number = job.number};
         int output = syscall(SYS_memfd_create, "output", 0);
         if (output < 0) _exit(95);
         fcntl(output, F_SETFL, O_APPEND);
@@ -166,12 +196,13 @@ static PyObject *guard_serve(PyObject *self, PyObject *args) {
             page->main_pid = getpid();
             become_program(&job, output, isolated);
             running = 1;
-            PyObject *bytes = PyBytes_FromStringAndSize(program, job.size);
-            munmap(program, job.size + 1);
-            return bytes;
+            PyObject *bytes = PyBytes_FromStringAndSize(program.data, program.size);
+            PyObject *found = PyBytes_FromStringAndSize(prepared.data, prepared.size);
+            free_text(&program);
+            free_text(&prepared);
+            return bytes && found ? PyTuple_Pack(3, bytes, found, PyBool_FromLong(job.control)) : NULL;
         }
         if (isolated && syscall(SYS_setns, own, CLONE_NEWPID)) _exit(95);
-        munmap(program, job.size + 1);
         int watch = child < 0 ? -1 : syscall(SYS_pidfd_open, child, 0);
         if (watch < 0) _exit(95);
         double end = start + job.wall_ms / 1000.0;
@@ -186,7 +217,7 @@ static PyObject *guard_serve(PyObject *self, PyObject *args) {
             if (polls[0].revents) break;
             if (polls[1].revents) { /* the host wants it stopped, or is gone */
                 struct job order;
-                if (read_all(socket, &order, sizeof order) || order.size) _exit(0);
+                if (read_all(socket, &order, sizeof order) || order.order != STOP) _exit(0);
                 if (order.number == job.number) {
                     answer.stop = STOPPED_HOST;
                     break;

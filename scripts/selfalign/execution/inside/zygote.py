@@ -3,7 +3,6 @@
 argv: guard library, socket, isolated (0 or 1), modules to load (comma-separated), program filter (hex)
 """
 
-import ast
 import builtins
 import contextlib
 import gc
@@ -11,6 +10,7 @@ import importlib
 import importlib.machinery
 import importlib.util
 import linecache
+import marshal
 import os
 import random
 import sys
@@ -22,13 +22,11 @@ import warnings
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import hollow  # noqa: E402
 import instrument  # noqa: E402
+import prepare  # noqa: E402
 
 del sys.path[0]
 
 PLAIN, RAISES, FAIL = 0, 1, 2
-FUTURE = 0x1FE0000  # the flags of `from __future__` imports
-NOTHING, EXCEPTION, SYNTAX_ERROR, NO_CODE, NO_TESTS, EXIT, FORBIDDEN = range(7)
-IN_IMPLEMENTATION, IN_TESTS = 1, 2
 # What programs import most, and what is cheap to have: a fork copies the tables of all memory that is in use.
 COMMON = (
     *("abc", "bisect", "collections", "copy", "dataclasses", "datetime", "enum", "functools", "heapq", "itertools", "json", "math", "operator"),
@@ -93,26 +91,6 @@ def seal(modules) -> list:
     return sealed
 
 
-def imports_forbidden(sources) -> bool:
-    """Does one of the sources import ctypes or cffi itself?"""
-    for source in sources:
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
-            else:
-                continue
-            if any(part in ("ctypes", "_ctypes", "cffi", "_cffi_backend") for name in names for part in name.split(".")):
-                return True
-    return False
-
-
-def is_empty(source: str) -> bool:
-    """Nothing but blank lines and comments?"""
-    return all(not line.strip() or line.strip().startswith("#") for line in source.splitlines())
-
-
 class Result(unittest.TestResult):
     """Keeps the first exception that ended a test case, fixtures included."""
 
@@ -160,44 +138,28 @@ def make_finish(guard, tests):
     return finish
 
 
-def run(guard, job: bytes, scope: dict) -> None:
-    """Compile and run one program in `scope`, the globals of an empty `__main__`. Does not return.
+def run(guard, job: bytes, prepared: bytes, control: bool, scope: dict) -> None:
+    """Run one program in `scope`, the globals of an empty `__main__`. Does not return.
 
-    job: 1 for the negative control, else 0 (1 byte); length of the implementation (8 bytes, little endian); implementation; tests.
+    job: see prepare.py. prepared: what came of it there, empty if nothing did. control: is this the negative control?
     """
-    size = int.from_bytes(job[1:9], "little")
-    control = job[0] == 1
-    where = IN_IMPLEMENTATION
-    try:
-        code = job[9 : 9 + size].decode("utf-8", "surrogatepass")
-        tests = job[9 + size :].decode("utf-8", "surrogatepass")
-        if is_empty(code):
-            guard.end(NO_CODE, 0, 0, "")
-        compiled = compile(code, "<implementation>", "exec", dont_inherit=True)
-        where = IN_TESTS
-        if is_empty(tests):
-            guard.end(NO_TESTS, 0, 0, "")
-        exits = any(word in source for source in (tests, code) for word in ("exit", "Exit", "quit", "main("))
-        instrumented = instrument.instrument(tests, guard, compiled.co_flags & FUTURE, exits)
-        if any(word in source for source in (code, tests) for word in ("ctypes", "cffi")) and imports_forbidden((code, tests)):
-            guard.end(FORBIDDEN, 0, 0, "")
-    except MemoryError:
-        guard.end(SYNTAX_ERROR, where, 0, "MemoryError")
-    except (SyntaxError, ValueError, RecursionError, OverflowError, SystemError) as error:
-        guard.end(SYNTAX_ERROR, where, getattr(error, "lineno", 0) or 0, type(error).__name__)
-    if "inspect" in code or "inspect" in tests:
-        for name, text in (("<implementation>", code), ("<tests>", tests)):
-            linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    what, *rest = marshal.loads(prepared) if prepared else prepare.prepare(job)
+    if what == "end":
+        guard.end(*rest)
+    code, tests, imported, sources = rest
+    instrumented = instrument.Instrumented(tests, guard)
+    for name, text in sources:
+        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     empty = None
     if control:
-        imported = hollow.imported_names(ast.parse(code))
         before = set(scope)
 
         def empty(scope):
             hollow.make_hollow(scope, before, imported)
 
     finish = make_finish(guard, instrumented)
-    guard.run(compiled, instrumented.code, scope, instrumented.codes, empty, finish, instrumented.required, bool(instrumented.classes))
+    gc.enable()
+    guard.run(code, instrumented.code, scope, instrumented.codes, empty, finish, instrumented.required, bool(instrumented.classes))
 
 
 _SAMPLE_CODE = """
@@ -241,17 +203,16 @@ if __name__ == "__main__":
 
 def warm_up(guard) -> None:
     """Do what every program begins with, so that its process inherits initialised parsers and specialised code instead of making them."""
+    job = len(_SAMPLE_CODE).to_bytes(8, "little") + (_SAMPLE_CODE + _SAMPLE_TESTS).encode()
     for _ in range(12):
-        compiled = compile(_SAMPLE_CODE, "<sample>", "exec", dont_inherit=True)
-        instrumented = instrument.instrument(_SAMPLE_TESTS, guard, compiled.co_flags & FUTURE)
-        make_finish(guard, instrumented)
-        hollow.imported_names(ast.parse(_SAMPLE_CODE))
-        is_empty(_SAMPLE_CODE)
-        exec(compiled, {"__name__": "__main__"})
+        _, code, tests, _, _ = marshal.loads(prepare.compiled(job))
+        make_finish(guard, instrument.Instrumented(tests, guard))
+        exec(code, {"__name__": "__main__"})
 
 
 def main() -> None:
     library, socket, isolated, modules, program_filter = sys.argv[1:]
+    guard = load_guard(library)
     for name in COMMON:
         importlib.import_module(name)
     for name in filter(None, modules.split(",")):
@@ -261,7 +222,6 @@ def main() -> None:
     if "numpy" in sys.modules:  # which loads this part only when it is first used
         importlib.import_module("numpy.random")
     warnings.simplefilter("ignore", SyntaxWarning)
-    guard = load_guard(library)
     functions, sealed_modules = assertion_functions()
     guard.setup(functions, seal(sealed_modules), bytes.fromhex(program_filter))
     warm_up(guard)
@@ -277,10 +237,10 @@ def main() -> None:
         sys.modules["numpy"].random.seed(0)
     gc.collect()
     gc.freeze()
+    gc.disable()  # until a program begins
     # The first byte tells the host that programs can come.
     os.write(int(socket), b"r")
-    job = guard.serve(int(socket), int(isolated), *folders)
-    run(guard, job, scope)
+    run(guard, *guard.serve(int(socket), int(isolated), *folders, prepare.compiled), scope)
 
 
 main()
