@@ -12,9 +12,13 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
+include: "rules/resources.smk"
 
 
 onstart:
+    # Snakemake holds its lock on the folder here: jobs that are still in Slurm have lost the Snakemake that sent them.
+    if workflow.execution_settings.lock:
+        cancel_leftover_jobs(os.getcwd())
     if CONFIG["cache_gb"]:
         prune(CACHE, max_bytes=CONFIG["cache_gb"] * 1e9)
     remove_temporary_files(RESULTS)
@@ -74,6 +78,7 @@ for dataset in (*SHARDED, "dataset"):
         localrule: True
 
 
+# Targets, and what takes moments or needs the network, which a cluster's nodes may not have: run where Snakemake runs.
 localrules:
     all,
     datasets,
@@ -83,6 +88,9 @@ localrules:
     ablation,
     exports,
     push,
+    draw_prompts,
+    write_notice,
+    fetch_benchmark,
 
 
 if ENTRY:

@@ -1,5 +1,6 @@
 # The checked config, and what rules say about files and params. No step's logic is here.
 
+import os
 import platform
 import sys
 from importlib import metadata
@@ -10,6 +11,7 @@ from selfalign.data.errors import ConfigError, InputError
 from selfalign.data.files import remove_temporary_files
 from selfalign.data.notice import notice_beside
 from selfalign.data.prune import prune
+from selfalign.data.slurm import cancel_leftover_jobs
 from selfalign.data.source_hash import source_hashes
 from selfalign.data.tables import ANCESTORS, STEP_OF, steps_from
 from selfalign.exchange.export import NEEDS, PROMPTED
@@ -20,6 +22,12 @@ try:
     CONFIG = load_config(config)
 except ConfigError as error:
     sys.exit(f"config: {error}")  # one line; a WorkflowError would add a traceback
+
+# For the jobs, on this machine and on others: each begins with this file.
+if CONFIG["hub"]["home"]:
+    os.environ["HF_HOME"] = os.path.abspath(CONFIG["hub"]["home"])
+if CONFIG["hub"]["offline"]:
+    os.environ["HF_HUB_OFFLINE"] = "1"
 
 RESULTS = CONFIG["results_dir"].rstrip("/")
 CACHE = Path(CONFIG["cache_dir"])  # Snakemake does not compare paths among the params: where the caches lie changes no row
@@ -190,10 +198,3 @@ def run_stats():
         jobs |= {"sign_candidates": range(CONFIG["shards"]), "cluster_candidates": PARTS, "select_dataset": ["all"]}
     jobs |= {"train_model": ["all"], "evaluate_model": [f"{name}.{which}" for name in EVALUATED for which in ("base", "tuned")]}
     return [f"{RESULTS}/stats/{rule}/{part}.json" for rule, parts in jobs.items() for part in parts]
-
-
-# GPUs of a job that runs the engine, and of one that trains.
-ENGINE_GPUS = {"vllm": CONFIG["engine"]["tensor_parallel"], "openai": 0}.get(
-    CONFIG["engine"]["kind"], int(CONFIG["engine"]["device"].startswith("cuda"))
-)
-TRAINING_GPUS = int(CONFIG["training"]["device"].startswith("cuda"))

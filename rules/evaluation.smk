@@ -13,7 +13,8 @@ rule fetch_benchmark:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(400),
+        runtime=15,
     params:
         address=lambda wildcards: FETCHED[wildcards.benchmark],
         sources=sources("fetch_benchmark"),
@@ -39,7 +40,9 @@ rule evaluate_model:
         "../envs/model.yaml"
     threads: max(CONFIG["engine"]["threads"], CONFIG["execution"]["workers"])
     resources:
-        mem_mb=2500,
+        mem_mb=engine_memory(1500 + CONFIG["execution"]["memory_mb"] * CONFIG["execution"]["workers"]),
+        runtime=minutes(120),
+        disk_mb=disk(500),
         gpu=ENGINE_GPUS,
     params:
         cfg=evaluation_cfg,
@@ -70,7 +73,9 @@ rule ablate:
         "../envs/model.yaml"
     threads: max(CONFIG["training"]["threads"], CONFIG["engine"]["threads"])
     resources:
-        mem_mb=3000,
+        mem_mb=training_memory(1500 + CONFIG["execution"]["memory_mb"]),
+        runtime=minutes(720),
+        disk_mb=disk(2000 + 40 * MODEL_MB),
         gpu=max(ENGINE_GPUS, TRAINING_GPUS),
     params:
         cfg=cfg("model", "engine", "execution", "training", "evaluation", "selection", "decontamination", "ablation", "seed"),

@@ -16,7 +16,9 @@ rule execute_responses:
         "../envs/data.yaml"
     threads: CONFIG["execution"]["workers"]
     resources:
-        mem_mb=CONFIG["execution"]["memory_mb"] * CONFIG["execution"]["workers"] + 500,
+        mem_mb=memory(500 + CONFIG["execution"]["memory_mb"] * CONFIG["execution"]["workers"], 40),
+        runtime=minutes(10, 60),
+        disk_mb=disk(1000, 4),
     params:
         cfg=cfg("execution"),
         cache_dir=CACHE,

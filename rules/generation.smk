@@ -14,7 +14,8 @@ rule draw_prompts:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=500,
+        mem_mb=memory(200),
+        runtime=5,
     params:
         cfg=lambda wildcards: cfg("seed", wildcards.step),
         fewshot=lambda wildcards: fewshot_part(wildcards.step),
@@ -42,7 +43,9 @@ rule judge_seeds:
         "../envs/model.yaml"
     threads: CONFIG["engine"]["threads"]
     resources:
-        mem_mb=2000,
+        mem_mb=engine_memory(1500),
+        runtime=engine_minutes("judge", "functions"),
+        disk_mb=disk(500, 10),
         gpu=ENGINE_GPUS,
     params:
         cfg=cfg("model", "engine", "judge", "judge_threshold", "seed"),
@@ -71,7 +74,9 @@ rule extract_concepts:
         "../envs/model.yaml"
     threads: CONFIG["engine"]["threads"]
     resources:
-        mem_mb=2000,
+        mem_mb=engine_memory(1500),
+        runtime=engine_minutes("concepts", "seeds"),
+        disk_mb=disk(500, 10),
         gpu=ENGINE_GPUS,
     params:
         cfg=cfg("model", "engine", "concepts", "seed"),
@@ -100,7 +105,9 @@ rule write_instructions:
         "../envs/model.yaml"
     threads: CONFIG["engine"]["threads"]
     resources:
-        mem_mb=2000,
+        mem_mb=engine_memory(1500),
+        runtime=engine_minutes("instructions", "concepts"),
+        disk_mb=disk(500, 10),
         gpu=ENGINE_GPUS,
     params:
         cfg=cfg("model", "engine", "instructions", "categories", "difficulties", "seed"),
@@ -129,7 +136,9 @@ rule write_responses:
         "../envs/model.yaml"
     threads: CONFIG["engine"]["threads"]
     resources:
-        mem_mb=2000,
+        mem_mb=engine_memory(1500),
+        runtime=engine_minutes("responses", "instructions"),
+        disk_mb=disk(500, 10),
         gpu=ENGINE_GPUS,
     params:
         cfg=cfg("model", "engine", "responses", "seed"),

@@ -25,7 +25,9 @@ rule import_rows:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=1500,
+        mem_mb=memory(500),
+        runtime=minutes(30, 2),
+        disk_mb=disk(1000),
     params:
         cfg=cfg("inputs", "licences"),
         entry=ENTRY,

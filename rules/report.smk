@@ -19,7 +19,8 @@ rule summarize_run:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(300, 10),
+        runtime=minutes(10, 0.05),
     params:
         cfg=Compared(CONFIG),
         sources=sources("summarize_run"),
@@ -45,7 +46,8 @@ rule render_report:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(300, 10),
+        runtime=minutes(10, 0.05),
     params:
         sources=sources("render_report"),
     message:

@@ -14,7 +14,9 @@ rule sign_functions:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(400, 60),
+        runtime=minutes(5, 2),
+        disk_mb=disk(100, 4),
     params:
         cfg=cfg("functions.near_dedup.ngram", "functions.near_dedup.permutations"),
         sources=sources("sign_functions"),
@@ -37,7 +39,9 @@ rule cluster_functions:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(400, 6),
+        runtime=minutes(10, 0.1),
+        disk_mb=disk(100),
     params:
         cfg=cfg("functions.near_dedup"),
         sources=sources("cluster_functions"),
@@ -63,7 +67,9 @@ rule filter_functions:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory(1500, 40),
+        runtime=minutes(10, 30),
+        disk_mb=disk(1000, 20),
     params:
         cfg=cfg("functions", "decontamination"),
         cache_dir=CACHE,

@@ -17,7 +17,9 @@ rule choose_responses:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(400, 40),
+        runtime=minutes(5, 2),
+        disk_mb=disk(100),
     params:
         cfg=cfg("selection.policy", "decontamination", "seed"),
         sources=sources("choose_responses"),
@@ -40,7 +42,9 @@ rule sign_candidates:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(400, 60),
+        runtime=minutes(5, 2),
+        disk_mb=disk(100, 20),
     params:
         cfg=cfg("selection.near_dedup.ngram", "selection.near_dedup.permutations"),
         sources=sources("sign_candidates"),
@@ -65,7 +69,9 @@ rule cluster_candidates:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(400, 6),
+        runtime=minutes(10, 0.1),
+        disk_mb=disk(100),
     params:
         cfg=cfg("selection.near_dedup"),
         sources=sources("cluster_candidates"),
@@ -95,7 +101,9 @@ rule select_dataset:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory(500, 20),
+        runtime=minutes(10, 0.2),
+        disk_mb=disk(500),
     params:
         cfg=cfg("selection", "seed"),
         sources=sources("select_dataset"),

@@ -15,7 +15,9 @@ rule extract_functions:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=1500,
+        mem_mb=memory(500),
+        runtime=minutes(30, 2),
+        disk_mb=disk(1000),
     params:
         cfg=cfg("sources", "licences", "shards"),
         sources=sources("extract_functions"),
@@ -40,7 +42,8 @@ rule write_notice:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=500,
+        mem_mb=memory(200),
+        runtime=5,
     params:
         cfg=cfg("sources"),
         versions=source_versions(),

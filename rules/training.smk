@@ -17,7 +17,9 @@ rule train_model:
         "../envs/model.yaml"
     threads: CONFIG["training"]["threads"]
     resources:
-        mem_mb=3000,
+        mem_mb=training_memory(1500),
+        runtime=training_minutes,
+        disk_mb=disk(1000 + 12 * MODEL_MB),
         gpu=TRAINING_GPUS,
     params:
         cfg=cfg("model", "training", "sources", "seed"),

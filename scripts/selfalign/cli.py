@@ -8,7 +8,7 @@ from importlib import import_module
 from selfalign.data.errors import SelfalignError
 
 # Each has add_parsers(subparsers), cheap to import: what a command needs is imported when it runs.
-_COMMANDS = ("selfalign.workflow.command", "selfalign.execution.command", "selfalign.evaluation.command")
+_COMMANDS = ("selfalign.workflow.command", "selfalign.execution.command", "selfalign.evaluation.command", "selfalign.report.resources")
 
 
 def parser() -> argparse.ArgumentParser:

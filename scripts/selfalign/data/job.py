@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from selfalign.data.errors import InputError, SelfalignError
+from selfalign.data.gpus import take_gpus
 
 # Where the user looks, while standard error goes to the job's log; None outside a job.
 _terminal: TextIO | None = None
@@ -76,6 +77,8 @@ def run_script(main: Callable[[Any], dict[str, Any] | None], smk: Any) -> None:
     _end_with_the_workflow()
     with _redirected(smk.log[0] if smk.log else None):
         try:
+            if gpus := getattr(smk, "resources", {}).get("gpu", 0):
+                take_gpus(gpus, say)
             facts = main(smk) or {}
             seconds = time.monotonic() - start
             if stats := getattr(smk.output, "stats", None):
@@ -101,6 +104,7 @@ def _cost(smk: Any, seconds: float) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "cpu_seconds": round(sum(usage.ru_utime + usage.ru_stime for usage in used), 3),
         "peak_memory_mb": round(max(usage.ru_maxrss for usage in used) / (1 << 20 if sys.platform == "darwin" else 1 << 10)),
+        "requested": _requested(smk),
     }
 
 
@@ -133,6 +137,13 @@ def read_json(path: str | os.PathLike) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable JSON file ({_first_line(error)}); delete it and run again") from error
+
+
+def _requested(smk: Any) -> dict[str, int]:
+    """What the rule asked for: threads, mem_mb, runtime (minutes), disk_mb, gpu."""
+    resources = getattr(smk, "resources", {})
+    asked = {name: resources.get(name) for name in ("mem_mb", "runtime", "disk_mb", "gpu")}
+    return {"threads": getattr(smk, "threads", 1)} | {name: value for name, value in asked.items() if isinstance(value, int)}
 
 
 def write_json(value: Any, path: str | os.PathLike) -> None:

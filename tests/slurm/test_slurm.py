@@ -1,0 +1,107 @@
+"""The real workflow with the bundled model on a real Slurm: the same bytes as on this machine, whatever happens to its jobs."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+DATASETS = ("extracted", "functions", "seeds", "concepts", "instructions", "responses", "executed", "candidates", "dataset", "dropped")
+
+
+@pytest.fixture(scope="module")
+def runs(cluster, new_project):
+    """Three runs that share the cluster, started together: an undisturbed one, one with all sorts of trouble, one over its time limit."""
+    runs = {name: new_project(name) for name in ("calm", "trouble", "late")}
+    # Too little memory for the first attempt of one step.
+    little = ["--set-resources", "filter_functions:mem_mb=250 if attempt == 1 else 3000"]
+    started = {
+        "late": runs["late"].start("results/extracted/0.parquet"),
+        "trouble": runs["trouble"].start("datasets", *little, way="--profile"),
+        "calm": runs["calm"].start("datasets"),
+    }
+    yield {name: (project, started[name]) for name, project in runs.items()}
+    for run in started.values():
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def local(runs, new_project):
+    """The datasets of the same run without Slurm."""
+    project = new_project("local")
+    project.snakemake("datasets")
+    return project.files(*DATASETS)
+
+
+def test_job_over_its_time_limit_is_sent_again_with_more_time(runs):
+    project, run = runs["late"]
+    job = project.wait_for_job("rule_extract_functions", run)
+    subprocess.run(["scontrol", "update", f"JobId={job['id']}", "TimeLimit=1"], check=True)
+    _stop_processes(job["id"])
+    # Slurm looks at time limits once a minute; the other tests go on meanwhile, and the last one sees how this ends.
+    assert job["limit"] == "30:00"
+
+
+def test_trouble_in_every_step(cluster, runs):
+    project, run = runs["trouble"]
+    cancelled = project.wait_for_job("rule_sign", run)
+    subprocess.run(["scancel", cancelled["id"]], check=True)
+
+    project.wait_for_job("rule_filter", run, state="FAILED")
+    assert project.wait_for_job("rule_filter", run)["memory"] == "3000M", "the step that ran out of memory has more of it"
+
+    lost = project.wait_for_job("rule_generate", run)
+    node = subprocess.run(["sinfo", "-h", "-o", "%n"], capture_output=True, text=True, check=True).stdout.strip()
+    subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"], check=True)
+    time.sleep(2)
+    assert lost["id"] not in [job["id"] for job in project.jobs(states=("RUNNING",))]
+    subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=True)
+
+    project.wait_for_job("rule_execute", run)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert project.jobs("rule_execute", ("RUNNING", "PENDING")), "Slurm knows nothing of the kill: the job goes on"
+    project.snakemake("--unlock")
+    again = project.start("datasets", way="--profile")
+    project.finish(again)
+    assert "of a run that was killed are still in Slurm; they are cancelled" in project.output
+
+
+def test_run_on_slurm_is_byte_identical_to_the_local_run(runs, local):
+    project, run = runs["calm"]
+    project.finish(run)
+    assert project.files(*DATASETS) == local
+
+
+def test_run_with_trouble_is_byte_identical_to_the_local_run(runs, local):
+    project, _ = runs["trouble"]
+    assert project.files(*DATASETS) == local
+
+
+def test_short_steps_share_slurm_jobs(runs):
+    project, _ = runs["calm"]
+    comments = [job["comment"] for job in project.jobs(states=("COMPLETED",))]
+    assert comments.count("rule_generate_extract_concepts_judge_seeds_write_instructions_write_responses") == 2, "a job per shard"
+    assert len(comments) == 9, f"one job for all shards of every other step, not {comments}"
+
+
+def test_late_job_ended_well_on_its_second_attempt(runs, local):
+    project, run = runs["late"]
+    project.finish(run)
+    first, second = project.jobs("rule_extract_functions")
+    assert (first["state"], second["state"]) == ("TIMEOUT", "COMPLETED")
+    assert second["limit"] == "1:00:00"
+    assert project.files("extracted") == {path: content for path, content in local.items() if path.startswith("extracted/")}
+
+
+def _stop_processes(job: str) -> None:
+    """Stop every process of a Slurm job, as one that hangs would."""
+    for process in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{process}/environ", "rb") as file:
+                if f"SLURM_JOB_ID={job}".encode() in file.read().split(b"\0") and process.isdigit():
+                    os.kill(int(process), signal.SIGSTOP)
+        except (OSError, ValueError):
+            continue
