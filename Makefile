@@ -1,5 +1,6 @@
 # make run     sets up .venv and runs the pipeline        make lint    ruff, snakefmt, snakemake --lint
 # make test    sets up .venv and runs the tests           make clean   deletes what runs have made (results, caches)
+# make slurm   adds the executor for Slurm to .venv       make test-slurm   its tests, on a Slurm of one node that they start here
 # Set-up happens once, and again when the lock changes. PYTHON=python3.12 names another Python, CONFIG=FILE another config.
 
 SHELL := bash
@@ -15,7 +16,7 @@ PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --const
 PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PATH
 
-.PHONY: run test lint format docs lock clean set-up bench-execution
+.PHONY: run test lint format docs lock clean set-up bench-execution slurm test-slurm
 
 run: set-up
 	@$(VENV)/bin/selfalign run --cores all $(if $(CONFIG),--configfile $(CONFIG))
@@ -50,6 +51,16 @@ $(STAMP):
 	@rm -f $(VENV)/set-up-*
 	@touch $@
 	@echo "set-up is done; it runs again only when the lock changes"
+
+slurm: set-up
+	@$(PIP) --requirement envs/slurm.txt
+
+# An environment of its own, so that the main one stays as the lock has it.
+test-slurm: set-up
+	@$(PYTHON) -m venv .venv-slurm
+	@readlink -f $(VENV)/lib/python*/site-packages > "$$(echo .venv-slurm/lib/python*/site-packages)/main.pth"
+	@.venv-slurm/bin/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --requirement envs/slurm.txt
+	@SELFALIGN_SLURM=required .venv-slurm/bin/python -m pytest tests/slurm
 
 # The execution filter against evalplus's checker and a process per program. evalplus is needed for nothing else.
 bench-execution: set-up

@@ -6,9 +6,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from selfalign.data.config import HUB, Compared, entry_of, is_local_model, load_config, pick
-from selfalign.data.errors import ConfigError, InputError
-from selfalign.data.files import remove_temporary_files
+from selfalign.data.config import HUB, Compared, entry_of, hub_environment, is_local_model, load_config, pick
 from selfalign.data.notice import notice_beside
 from selfalign.data.prune import prune
 from selfalign.data.slurm import cancel_leftover_jobs
@@ -24,10 +22,7 @@ except ConfigError as error:
     sys.exit(f"config: {error}")  # one line; a WorkflowError would add a traceback
 
 # For the jobs, on this machine and on others: each begins with this file.
-if CONFIG["hub"]["home"]:
-    os.environ["HF_HOME"] = os.path.abspath(CONFIG["hub"]["home"])
-if CONFIG["hub"]["offline"]:
-    os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.update(hub_environment(CONFIG["hub"]))
 
 RESULTS = CONFIG["results_dir"].rstrip("/")
 CACHE = Path(CONFIG["cache_dir"])  # Snakemake does not compare paths among the params: where the caches lie changes no row

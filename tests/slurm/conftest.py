@@ -1,5 +1,7 @@
-"""A Slurm cluster of one node for the tests of this folder, and copies of the project to run on it. Without Slurm's programs they are skipped;
-with SELFALIGN_SLURM=required, as in CI, that is a failure."""
+"""A Slurm cluster of one node for the tests of this folder, and copies of the project to run on it.
+
+Without Slurm's programs or the executor plugin they are skipped; with SELFALIGN_SLURM=required (make test-slurm) that is a failure.
+"""
 
 import importlib.util
 import os
@@ -67,8 +69,11 @@ class ClusterProject(Project):
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
     """The folder of a running cluster; all of Slurm's commands reach it."""
-    if absent := cluster_module.missing():
-        reason = f"Slurm is not installed: {', '.join(absent)} not on PATH"
+    absent = cluster_module.missing()
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        absent.append("snakemake-executor-plugin-slurm (make slurm)")
+    if absent:
+        reason = f"not installed: {', '.join(absent)}"
         if os.environ.get("SELFALIGN_SLURM") == "required":
             pytest.fail(reason)
         pytest.skip(reason)

@@ -119,3 +119,17 @@ def test_preset_has_the_published_parameters(monkeypatch):
 
 def test_lint_is_clean(project):
     assert "Congratulations" in project.snakemake("--lint")
+
+
+def test_hub_settings_reach_the_jobs_and_rerun_nothing(filtered):
+    filtered.config["hub"] = {"home": "hub", "offline": True}
+    filtered.write_config()
+    assert filtered.plan("results/functions/0.parquet", "results/functions/1.parquet") == {}
+    filtered.edit(
+        "scripts/sign_functions.py",
+        "def main(smk):\n",
+        "def main(smk):\n    import huggingface_hub.constants as hub; print(hub.HF_HOME, hub.HF_HUB_OFFLINE)\n",
+    )
+    filtered.snakemake("results/dedup/functions/signatures/0.parquet")
+    log = (filtered.folder / "results" / "logs" / "sign_functions" / "0.log").read_text()
+    assert f"{filtered.folder}/hub True" in log

@@ -89,6 +89,12 @@ def defaults(key: str) -> dict[str, Any]:
     return _complete({}, load_schema()["properties"][key])
 
 
+def hub_environment(hub: dict[str, Any]) -> dict[str, str]:
+    """Environment variables that make the Hugging Face libraries do what the config's `hub` says. Set them before the libraries are imported."""
+    home = {"HF_HOME": os.path.abspath(hub["home"])} if hub["home"] else {}
+    return home | ({"HF_HUB_OFFLINE": "1"} if hub["offline"] else {})
+
+
 def is_local_model(path: str) -> bool:
     """Whether `model.path` is a folder here. A name on the hub has at most one slash and no folder before it."""
     if Path(path).exists() or not re.fullmatch(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?", path):
