@@ -91,6 +91,7 @@ localrules:
     draw_prompts,
     write_notice,
     fetch_benchmark,
+    push_dataset,
 
 
 if ENTRY:

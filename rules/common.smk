@@ -7,6 +7,8 @@ from importlib import metadata
 from pathlib import Path
 
 from selfalign.data.config import HUB, Compared, entry_of, hub_environment, is_local_model, load_config, pick
+from selfalign.data.errors import ConfigError, InputError
+from selfalign.data.files import remove_temporary_files
 from selfalign.data.notice import notice_beside
 from selfalign.data.prune import prune
 from selfalign.data.slurm import cancel_leftover_jobs

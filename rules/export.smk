@@ -20,7 +20,8 @@ rule export_dataset:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=memory(500, 40),
+        runtime=minutes(20, 0.5),
     params:
         cfg=lambda wildcards: export_cfg(wildcards.dataset),
         sources=sources("export_dataset"),
@@ -42,7 +43,8 @@ rule push_dataset:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(400),
+        runtime=60,
     params:
         cfg=cfg("hub"),
         sources=sources("push_dataset"),
