@@ -8,7 +8,13 @@ from importlib import import_module
 from selfalign.data.errors import SelfalignError
 
 # Each has add_parsers(subparsers), cheap to import: what a command needs is imported when it runs.
-_COMMANDS = ("selfalign.workflow.command", "selfalign.execution.command", "selfalign.evaluation.command", "selfalign.report.resources")
+_COMMANDS = (
+    "selfalign.workflow.command",
+    "selfalign.report.command",
+    "selfalign.report.resources",
+    "selfalign.execution.command",
+    "selfalign.evaluation.command",
+)
 
 
 def parser() -> argparse.ArgumentParser:

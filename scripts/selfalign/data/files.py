@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from selfalign.data.errors import InputError
 from selfalign.data.tables import ASKED_AGAIN, DROPPED, OPTIONAL, REASONS, SCHEMAS
 
-ROW_GROUP = 16_384
+ROW_GROUP = 2_048  # small, so that `selfalign trace` reads little for one row
 
 
 def to_table(rows: Iterable[dict], dataset: str) -> pa.Table:
