@@ -5,6 +5,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Starcoder2Config, Starcoder2ForCausalLM
 
+from selfalign.data.config import defaults
 from selfalign.generation.engines import Request
 from selfalign.generation.engines.transformers import TransformersEngine
 
@@ -13,7 +14,7 @@ LINES = [
     "[Instruction]\nWrite a function that adds two numbers.\n\n[Response]\n[Reasoning]\nAdd them.\n",
     "Yes No list comprehension, dictionary, string formatting\n",
 ]
-ENGINE = {"kind": "transformers", "device": "cpu", "dtype": "float64", "batch_size": 8, "threads": 1, "tensor_parallel": 1, "url": "", "retries": 2}
+ENGINE = {**defaults("engine"), "batch_size": 8, "retries": 2}
 
 
 def _opened(folder, context: int = 0, **values) -> TransformersEngine:

@@ -259,8 +259,10 @@ def _check_files(config: dict[str, Any]) -> None:
             raise ConfigError(f"evaluation.benchmarks[{i}].name: {benchmark['name']} is there twice; results are named after it")
     for i, path in enumerate(config["decontamination"]["extra"]):
         exists(f"decontamination.extra[{i}]", path)
-    if config["engine"]["kind"] == "openai" and not config["engine"]["url"]:
-        raise ConfigError("engine.url: missing; kind openai needs the server's address, up to and including /v1")
+    if config["engine"]["kind"] == "openai" and not (config["engine"]["url"] or config["engine"]["server"]):
+        raise ConfigError("engine.url: missing; kind openai needs the server's address, up to and including /v1, or engine.server, which starts one")
+    if config["engine"]["url"] and config["engine"]["server"]:
+        raise ConfigError("engine.url: not beside engine.server, which starts a server of its own; leave out one of the two")
 
 
 def _numbers(value: Any, path: list[Any]) -> Iterator[tuple[str, float]]:

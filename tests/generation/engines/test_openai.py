@@ -13,6 +13,8 @@ from selfalign.data.errors import EngineError
 from selfalign.generation.engines import Request, open_engine
 from selfalign.generation.engines.openai import OpenAIEngine
 
+MODEL = {"path": "base", "revision": "", "context": 0}
+
 
 class Server(ThreadingHTTPServer):
     """Answers /v1/completions with the prompt's last word, and before that with the `faults` of that word, one per attempt."""
@@ -112,8 +114,8 @@ def server():
 
 
 def engine_on(server, **values) -> OpenAIEngine:
-    cfg = {"kind": "openai", "url": server.url, "batch_size": 6, "retries": 2, **values}
-    return OpenAIEngine({"path": "base", "revision": "", "context": 0}, cfg, timeout=1.0, backoff=0.01)
+    cfg = {"kind": "openai", "url": server.url, "batch_size": 6, "retries": 2, "timeout": 1.0, **values}
+    return OpenAIEngine(MODEL, cfg, backoff=0.01)
 
 
 def rows(count: int) -> list[Request]:
@@ -214,11 +216,11 @@ def test_the_judge_gets_log_probabilities(server):
 
 def test_no_server_no_model_no_key_are_one_clear_line(server):
     with pytest.raises(EngineError, match=r"no server answers .*engine.url"):
-        OpenAIEngine({"path": "base", "context": 0}, {"url": "http://127.0.0.1:9/v1", "batch_size": 1, "retries": 1}, backoff=0.01)
+        engine_on(server, url="http://127.0.0.1:9/v1")
     with pytest.raises(EngineError, match="has no model 'other', but base; change model.path"):
-        OpenAIEngine({"path": "other", "context": 0}, {"url": server.url, "batch_size": 1, "retries": 1})
+        OpenAIEngine({**MODEL, "path": "other"}, {"url": server.url, "batch_size": 1, "retries": 1, "timeout": 1.0})
     with pytest.raises(EngineError, match="engine.url"):
-        OpenAIEngine({"path": "base", "context": 0}, {"url": "", "batch_size": 1, "retries": 1})
+        engine_on(server, url="")
     server.faults = {"word1": ["key"]}
     with pytest.raises(EngineError, match="OPENAI_API_KEY"):
         run(engine_on(server), rows(3))
@@ -231,12 +233,11 @@ def test_leaving_early_leaves_nothing_behind(server):
     assert len(run(engine, rows(5))) == 5
 
 
-def test_failed_rows_are_asked_again_and_others_are_not(server, tmp_path):
+def test_failed_rows_are_asked_again_and_others_are_not(server, tmp_path, engine_cfg):
     server.faults = {"word2": ["500"]}
 
     def once():
-        cfg = {"kind": "openai", "url": server.url, "batch_size": 6, "retries": 0}
-        engine = open_engine({"path": "base", "revision": "", "context": 0}, cfg, str(tmp_path))
+        engine = open_engine(MODEL, {**engine_cfg, "kind": "openai", "url": server.url, "batch_size": 6, "retries": 0}, str(tmp_path))
         done = run(engine, rows(5))
         engine.close()
         return done

@@ -20,6 +20,8 @@ def open_engine(model: dict, engine: dict, cache_dir: str | None) -> CachedEngin
         from selfalign.generation.engines.transformers import TransformersEngine as Kind
     elif engine["kind"] == "vllm":
         from selfalign.generation.engines.vllm import VllmEngine as Kind
+    elif engine["kind"] == "openai" and engine["server"]:
+        from selfalign.generation.engines.served import ServedEngine as Kind
     elif engine["kind"] == "openai":
         from selfalign.generation.engines.openai import OpenAIEngine as Kind
     else:

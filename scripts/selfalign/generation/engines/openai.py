@@ -2,24 +2,29 @@
 
 One HTTP request per row, so that nothing can be attributed to another row; `batch_size` of them are in flight. What may pass by
 itself (no connection, a timeout, 429, 5xx, an answer that is no completion) is tried again, later each time; a row whose
-attempts are used up is a failed completion. The key, if the server wants one, is in the environment variable OPENAI_API_KEY.
+attempts are used up is a failed completion. Once a batch of rows in a row found no server, the rest has one attempt each, so that a server
+that has died does not hold up thousands of rows. The key, if the server wants one, is in the environment variable OPENAI_API_KEY.
 """
 
 import asyncio
 import hashlib
+import math
 import os
 import random
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
 from selfalign.data.errors import EngineError
 from selfalign.generation.engines.base import Completion, Request
+from selfalign.generation.engines.models import model_digest
 
-_TIMEOUT_SECONDS = 600.0  # for one answer
 _BACKOFF_SECONDS = 0.5  # before the second attempt; doubled for each one more, up to the longest
 _LONGEST_BACKOFF_SECONDS = 30.0
 _TOP_TOKENS = 20  # log-probabilities asked for; vLLM gives no more by default
@@ -40,7 +45,7 @@ class OpenAIEngine:
     EngineError, in one line, if no server answers, or it does not serve that model.
     """
 
-    def __init__(self, model: dict, engine: dict, timeout: float = _TIMEOUT_SECONDS, backoff: float = _BACKOFF_SECONDS):
+    def __init__(self, model: dict, engine: dict, backoff: float = _BACKOFF_SECONDS):
         if not engine["url"].startswith(("http://", "https://")):
             raise EngineError(f"engine.url {engine['url']!r}: the openai engine needs the address of a server, such as http://localhost:8000/v1")
         self.url = engine["url"].rstrip("/")
@@ -49,10 +54,16 @@ class OpenAIEngine:
         self.attempts = engine["retries"] + 1
         self.backoff = backoff
         key = os.environ.get("OPENAI_API_KEY")
-        self._client = {"timeout": timeout, "headers": {"Authorization": f"Bearer {key}"} if key else {}}
+        # A proxy is not asked for a server of this machine.
+        local = urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
+        self._client = {"timeout": engine["timeout"], "headers": {"Authorization": f"Bearer {key}"} if key else {}, "trust_env": not local}
+        self._echo = True  # whether the server gives log-probabilities of a prompt's tokens, as far as is known
+        self._unreachable = 0  # rows in a row that found no server in all their attempts
         served = asyncio.run(self._served())
         self.context = model["context"] or served.get("max_model_len") or 0  # 0: nobody says
-        self.fingerprint = hashlib.sha256(f"openai 1\n{self.model}\n{served.get('root')}\n{self.context}".encode()).hexdigest()
+        # A folder is known by its files, as far as this machine can see them: the same name may stand for another model tomorrow.
+        facts = (self.model, served.get("root"), self.context, model_digest(self.model, model["revision"]))
+        self.fingerprint = hashlib.sha256("\n".join(["openai 2", *map(str, facts)]).encode()).hexdigest()
 
     def close(self) -> None:
         """Nothing is held between calls."""
@@ -87,18 +98,45 @@ class OpenAIEngine:
             body |= {"max_tokens": 1, "temperature": 0.0, "logprobs": _TOP_TOKENS}
         else:
             body |= {"max_tokens": request.max_new_tokens, "temperature": request.temperature, "stop": list(request.stop)}
-        detail = ""
-        for attempt in range(self.attempts):
+        done = await self._asked(client, request, body, self._read)
+        if request.choices and done.finish_reason == "stop" and not done.logprobs:
+            return await self._scored(client, request, done)
+        return done
+
+    async def _scored(self, client: Any, request: Request, done: Completion) -> Completion:
+        """`done` with the log-probability of each whole choice, if the server can give those of a prompt's tokens (echo)."""
+        prompt, logprobs = request.prefix + request.prompt, []
+        for choice in request.choices if self._echo else ():
+            body = {"model": self.model, "prompt": prompt + choice, "seed": request.seed, "max_tokens": 1, "temperature": 0.0}
+            scored = await self._asked(client, request, {**body, "echo": True, "logprobs": 1}, partial(_echoed, len(prompt)))
+            if scored.finish_reason == "failed":
+                return scored
+            if not scored.logprobs:
+                self._echo = False
+                return done
+            logprobs += scored.logprobs
+            done = replace(done, computed_tokens=done.computed_tokens + scored.computed_tokens)
+        if not logprobs:
+            return done
+        best = request.choices[max(range(len(logprobs)), key=logprobs.__getitem__)]
+        return replace(done, text=best, logprobs=tuple(logprobs))
+
+    async def _asked(self, client: Any, request: Request, body: dict, read: Callable[[Request, Any], Completion]) -> Completion:
+        """What `read` makes of the server's answer; a failed completion after all attempts."""
+        detail, reached, attempts = "", False, 1 if self._unreachable >= self.in_flight else self.attempts
+        for attempt in range(attempts):
             try:
                 answer = await client.post(f"{self.url}/completions", json=body)
-                return self._read(request, answer)
+                reached, self._unreachable = True, 0
+                return read(request, answer)
             except _Retry as error:
                 detail, wait = str(error), error.wait
             except httpx2.RequestError as error:
                 detail, wait = f"{type(error).__name__}: {error}".rstrip(": "), 0.0
-            if attempt + 1 < self.attempts:
+            if attempt + 1 < attempts:
                 await self._pause(attempt, wait)
-        return Completion(request.id, "", "failed", f"{detail} ({self.attempts} attempts)")
+        self._unreachable += not reached
+        return Completion(request.id, "", "failed", f"{detail} ({attempts} attempts)")
 
     async def _pause(self, attempt: int, wait: float) -> None:
         # Spread out, so that rows which failed together do not come back together.
@@ -172,10 +210,28 @@ class OpenAIEngine:
         return models[self.model]
 
 
-def _choice_logprobs(logprobs: Any, choices: tuple[str, ...]) -> tuple[float, ...]:
-    """Log-probabilities of the choices' first tokens; empty if none of them is among the server's likeliest.
+def _echoed(start: int, request: Request, answer: Any) -> Completion:
+    """The log-probability of what follows the first `start` characters of a prompt, of its own tokens alone; none if the answer does not tell."""
+    nothing = Completion(request.id, "", "stop")
+    if answer.status_code == 429 or answer.status_code in (500, 502, 503, 504):
+        raise _Retry(f"HTTP {answer.status_code}: {' '.join(answer.text.split())[:200]}")
+    try:
+        data = answer.json()
+        (choice,) = data["choices"]
+        tokens = int(data["usage"]["prompt_tokens"])
+        offsets, values = choice["logprobs"]["text_offset"][:tokens], choice["logprobs"]["token_logprobs"][:tokens]
+        own = [float(value) for offset, value in zip(offsets, values, strict=True) if offset >= start]
+    except (ValueError, KeyError, TypeError):
+        return nothing
+    # Without a token that begins where the choice does, the sum would be of something else.
+    return replace(nothing, computed_tokens=tokens, logprobs=(sum(own),)) if start in offsets else nothing
 
-    A choice that is not among them gets the least of these, which its own cannot exceed.
+
+def _choice_logprobs(logprobs: Any, choices: tuple[str, ...]) -> tuple[float, ...]:
+    """Log-probabilities of the choices' first tokens; empty if these do not tell the choices apart.
+
+    They do not if a token that two choices begin with is likelier than those of their own, or if none is among the server's likeliest. A
+    choice that is not among them gets the least of these, which its own cannot exceed.
     """
     if not choices or not logprobs:
         return ()
@@ -185,8 +241,11 @@ def _choice_logprobs(logprobs: Any, choices: tuple[str, ...]) -> tuple[float, ..
         top = {token: float(value) for token, value in logprobs["top_logprobs"][0].items()}
     found = []
     for choice in choices:
-        own = [token for token in top if token and choice.startswith(token) and sum(other.startswith(token) for other in choices) == 1]
-        found.append(top[max(own, key=len)] if own else None)
+        begins = {token: value for token, value in top.items() if token and choice.startswith(token)}
+        own = [value for token, value in begins.items() if sum(other.startswith(token) for other in choices) == 1]
+        if begins and max(begins.values()) > max(own, default=-math.inf):
+            return ()
+        found.append(max(own, default=None))
     if all(value is None for value in found):
         return ()
     return tuple(min(top.values()) if value is None else value for value in found)

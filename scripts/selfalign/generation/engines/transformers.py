@@ -21,11 +21,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from selfalign.data.errors import EngineError
 from selfalign.generation.engines import packed
 from selfalign.generation.engines.base import Completion, Request
+from selfalign.generation.engines.models import model_digest
 from selfalign.generation.engines.sampling import choose_tokens
 
 _PROMPT_TOKENS = 1024  # of rows that begin in one forward pass: bounds its memory
-_SAMPLED = 64  # pieces of 64 kB that stand for a weights file too large to read whole for a fingerprint
-_WHOLE = 256 << 20  # bytes up to which it is read whole
 
 
 @dataclass
@@ -73,7 +72,8 @@ class TransformersEngine:
         self.context = model["context"] or limit
         if not self.context:
             raise EngineError(f"model {self.path}: its config does not say how long a text it takes; set model.context")
-        facts = (transformers.__version__, torch.__version__, self._dtype, self.device.type, self.context, _digest(self.path, config))
+        digest = model_digest(self.path, getattr(config, "_commit_hash", None))
+        facts = (transformers.__version__, torch.__version__, self._dtype, self.device.type, self.context, digest)
         self.fingerprint = hashlib.sha256("\n".join(["transformers 1", *map(str, facts)]).encode()).hexdigest()
         self._loaded_model: Any = None
         self._ends: set[int] = set()
@@ -330,26 +330,6 @@ def _start_tokens(tokenizer: Any) -> list[int]:
     """What the tokenizer puts before a text by itself: the BOS token, or nothing."""
     with_special = tokenizer.encode("a")
     return with_special[:1] if with_special and with_special[0] == tokenizer.bos_token_id else []
-
-
-def _digest(path: str, config: Any) -> str:
-    """A hash of a model folder's files; of name and commit for a model on the hub."""
-    if not Path(path).is_dir():
-        return f"{path}@{getattr(config, '_commit_hash', None)}"
-    sha = hashlib.sha256()
-    for file in sorted(Path(path).iterdir()):
-        if file.suffix not in (".safetensors", ".bin", ".json", ".txt", ".model"):
-            continue
-        size = file.stat().st_size
-        sha.update(f"{file.name} {size}\n".encode())
-        with file.open("rb") as stream:
-            if size <= _WHOLE:
-                sha.update(hashlib.file_digest(stream, "sha256").digest())
-                continue
-            for piece in range(_SAMPLED):
-                stream.seek(size * piece // _SAMPLED)
-                sha.update(stream.read(1 << 16))
-    return sha.hexdigest()
 
 
 def _first_line(error: BaseException) -> str:
