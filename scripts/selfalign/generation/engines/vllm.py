@@ -81,7 +81,9 @@ class VllmEngine:
         self._context = self._llm.llm_engine.model_config.max_model_len
 
     def close(self) -> None:
-        """Give back the model's memory."""
+        """Give back the model's memory: vLLM keeps it in processes of its own."""
+        if self._llm is not None:
+            self._llm.llm_engine.engine_core.shutdown()
         self._llm = None
 
     def complete(self, requests: Sequence[Request]) -> Iterator[Completion]:
