@@ -33,7 +33,7 @@ IMPORTED = (*ANCESTORS[ENTRY], ENTRY) if ENTRY else ()
 MADE = tuple(steps_from(ENTRY))  # datasets of the run, in order; each has its dropped rows
 SHARDED = tuple(dataset for dataset in STEP_OF if dataset != "dataset" and dataset in {*IMPORTED, *MADE})
 STEPS = ("judge", "concepts", "instructions", "responses")
-ENGINES = ("transformers", "vllm", "openai")
+ENGINES = {"transformers": ["transformers"], "vllm": ["vllm"], "openai": ["openai", "served"]}  # the modules of each kind
 PARTS = ("instruction", "response", "code")  # of a candidate: one near-dedup pass each, in this order
 
 
@@ -127,7 +127,7 @@ def cfg(*keys):
 
 def sources(rule):
     """Hashes of a script and of the modules behind it, so that a change of code reruns what it affects. Only one engine is behind it."""
-    others = [f"selfalign.generation.engines.{kind}" for kind in ENGINES if kind != CONFIG["engine"]["kind"]]
+    others = [f"selfalign.generation.engines.{name}" for kind, names in ENGINES.items() if kind != CONFIG["engine"]["kind"] for name in names]
     return source_hashes(Path(workflow.basedir) / "scripts" / f"{rule}.py", without=others)
 
 

@@ -4,6 +4,7 @@
 rule draw_prompts:
     input:
         fewshot=ancient(CONFIG["fewshot"]),  # its content is in the params
+        model=model_files() if CONFIG["model"]["chat"] else [],
     output:
         prompts=f"{RESULTS}/prompts/{{step}}.json",
         stats=f"{RESULTS}/stats/draw_prompts/{{step}}.json",
@@ -12,12 +13,13 @@ rule draw_prompts:
     benchmark:
         f"{RESULTS}/benchmarks/draw_prompts/{{step}}.tsv"
     conda:
-        "../envs/data.yaml"
+        "../envs/model.yaml"
     resources:
         mem_mb=memory(200),
         runtime=5,
     params:
-        cfg=lambda wildcards: cfg("seed", wildcards.step),
+        # The model only where its chat template makes the prompts.
+        cfg=lambda wildcards: cfg("seed", wildcards.step, *(["model"] if CONFIG["model"]["chat"] else [])),
         fewshot=lambda wildcards: fewshot_part(wildcards.step),
         sources=sources("draw_prompts"),
     message:

@@ -8,20 +8,32 @@ prompt of a run can be written out again.
 """
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from typing import NamedTuple
 
 from selfalign.data.errors import ConfigError, InputError
 from selfalign.data.ids import generator
 from selfalign.generation.fewshot import Example, FewShot, Judged
-from selfalign.generation.prompts import render_prefix
+from selfalign.generation.prompts import STOP, render_prefix
 
 PER_ROW = "per-row"
 
 
-def draw_prompts(fewshot: FewShot, step: str, cfg: dict, seed: int) -> dict:
-    """The content of results/prompts/<step>.json; `cfg` is the step's part of the config.
+class Frame(NamedTuple):
+    """What is around a row's question."""
 
-    draws: [{draw, examples (their indices), prefix (text)}], empty for `per-row`, where each row's draw is made from its id.
+    number: int  # of the draw, -1 for one of the row alone
+    shared: str  # text before it that all rows of the draw begin with
+    own: str  # text before it of this row alone
+    after: str  # text between it and the answer: nothing but in a conversation
+
+
+def draw_prompts(fewshot: FewShot, step: str, cfg: dict, seed: int, chat: dict | None = None) -> dict:
+    """The content of results/prompts/<step>.json; `cfg` is the step's part of the config, `chat` the model (path, revision) if it is to be
+    asked through its chat template.
+
+    draws: [{draw, examples (their indices), prefix, after (texts)}], empty for `per-row`, where each row's draw is made from its id.
     usage: how many draws begin with, and contain, each example, and how many have each order.
     """
     examples, count = fewshot.serving(step), cfg["examples"]
@@ -34,13 +46,15 @@ def draw_prompts(fewshot: FewShot, step: str, cfg: dict, seed: int) -> dict:
         "seed": seed,
         "count": count,
         "prefixes": cfg["prefixes"],
+        "chat": chat,
         "system": fewshot.system[step],
         "examples": [asdict(example) for example in examples],
     }
-    draws = []
+    draws, render = [], _form(prompts)
     for draw in range(0 if cfg["prefixes"] == PER_ROW else cfg["prefixes"]):
         indices = _draw(prompts, str(draw))
-        draws.append({"draw": draw, "examples": indices, "prefix": render_prefix(step, fewshot.system[step], [examples[at] for at in indices])})
+        prefix, after = render(step, fewshot.system[step], [examples[at] for at in indices])
+        draws.append({"draw": draw, "examples": indices, "prefix": prefix, "after": after})
     return {**prompts, "draws": draws, "usage": _usage(len(examples), [tuple(draw["examples"]) for draw in draws])}
 
 
@@ -51,15 +65,42 @@ class Prefixes:
         self._prompts = prompts
         kind = Judged if prompts["step"] == "judge" else Example
         self._examples = [kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in item.items()}) for item in prompts["examples"]]
+        self._render = _form(prompts) if prompts["prefixes"] == PER_ROW else None
+        # In a conversation the model ends its own turn.
+        self.stop = () if prompts["chat"] else (STOP,)
 
-    def of(self, row: str) -> tuple[int, str, str]:
-        """(number of the draw, shared text, text of this row alone); the number is -1 and nothing shared for `per-row`."""
+    def of(self, row: str) -> Frame:
+        """What is around a row's question; nothing is shared for `per-row`."""
         prompts = self._prompts
-        if prompts["prefixes"] != PER_ROW:
+        if self._render is None:
             number = generator(prompts["seed"], row, f"prefix {prompts['step']}").randrange(prompts["prefixes"])
-            return number, prompts["draws"][number]["prefix"], ""
-        chosen = [self._examples[at] for at in _draw(prompts, row)]
-        return -1, "", render_prefix(prompts["step"], prompts["system"], chosen)
+            return Frame(number, prompts["draws"][number]["prefix"], "", prompts["draws"][number]["after"])
+        own, after = self._render(prompts["step"], prompts["system"], [self._examples[at] for at in _draw(prompts, row)])
+        return Frame(-1, "", own, after)
+
+
+def count_usage(prompts: dict, asked: Mapping[str, int]) -> dict:
+    """How many rows were shown each example, how many saw it first, and how many each order ("2-0-1"); `own` are rows with a draw of their own.
+
+    asked: number of rows by shared prefix.
+    """
+    draws = {draw["prefix"]: [str(at) for at in draw["examples"]] for draw in prompts["draws"]}
+    usage: dict[str, Counter[str]] = {"shown": Counter(), "first": Counter(), "orders": Counter()}
+    for prefix, rows in asked.items():
+        examples = draws.get(prefix, [])
+        usage["shown"] += Counter(dict.fromkeys(examples, rows))
+        usage["first"] += Counter(dict.fromkeys(examples[:1], rows))
+        usage["orders"]["-".join(examples) or "own"] += rows
+    return {name: dict(sorted(counts.items())) for name, counts in usage.items()}
+
+
+def _form(prompts: dict) -> Callable[..., tuple[str, str]]:
+    """A function (step, system line, examples) -> (text before the question, text after it)."""
+    if prompts["chat"]:
+        from selfalign.generation.chat import ChatForm  # only here: it takes transformers
+
+        return ChatForm(**prompts["chat"]).render
+    return lambda step, system, examples: (render_prefix(step, system, examples), "")
 
 
 def _draw(prompts: dict, draw: str) -> list[int]:

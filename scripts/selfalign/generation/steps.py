@@ -13,7 +13,6 @@ from selfalign.data.ids import row_id, row_seed
 from selfalign.generation.checks import find_loop, is_refusal
 from selfalign.generation.draws import Prefixes
 from selfalign.generation.engines.base import Completion, Engine, Request
-from selfalign.generation.prompts import STOP
 
 T = TypeVar("T")
 Advance = Callable[..., None]  # data.job.Progress.advance
@@ -59,11 +58,12 @@ def ask_for(
     for parent in parents:
         for draw in range(part["draws"]):
             row = parent["id"] if choices else row_id(rule, parent["id"], draw)
-            number, shared, own = prefixes.of(parent["id"] if one_prompt else row)
-            prompt = own + question(parent, row)
+            frame = prefixes.of(parent["id"] if one_prompt else row)
+            text = question(parent, row)
+            prompt = frame.own + (text.strip() + frame.after if frame.after else text)
             seed = row_seed(cfg["seed"], row, rule)
-            request = Request(row, shared, prompt, seed, part["temperature"], part["max_new_tokens"], (STOP,), choices)
-            asked.append(Asked(row, parent, draw, number, request))
+            request = Request(row, frame.shared, prompt, seed, part["temperature"], part["max_new_tokens"], prefixes.stop, choices)
+            asked.append(Asked(row, parent, draw, frame.number, request))
     # Rows with one prefix, and among them those with one prompt, follow each other, so that an engine computes each once.
     return sorted(asked, key=lambda row: (row.prefix, row.parent["id"], row.draw))
 

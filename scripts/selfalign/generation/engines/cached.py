@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
@@ -17,9 +18,11 @@ class CachedEngine:
         self.cache = cache
         self.fingerprint = engine.fingerprint
         self.usage = Usage()
+        self.prefixes: Counter[str] = Counter()  # requests by shared prefix
 
     def complete(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """One completion per request: first those from the cache, then the others as they finish."""
+        self.prefixes.update(request.prefix for request in requests)
         if self.cache is None:
             yield from self._counted(self.engine.complete(requests))
             return
