@@ -14,6 +14,7 @@ CFG = {
     "instructions": {"draws": 1},
     "responses": {"draws": 2},
     "model": {"path": "models/tiny"},
+    "prices": {"gpu_hour": 0, "prompt_tokens": 1.0, "output_tokens": 2.0},
     "sources": [{"name": "library", "kind": "stdlib", "licence": "PSF-2.0"}],
 }
 TEXTS = {

@@ -20,8 +20,8 @@ class Prompts:
 
         parent: the row that it was made from (function, seed, concepts, instruction). Samples of an instruction share one prompt.
         """
-        _, shared, own = self._prefixes.of(parent["id"] if self.step == "responses" else row["id"])
-        return shared + own + question(self.step, self._open_example(row, parent))
+        frame = self._prefixes.of(parent["id"] if self.step == "responses" else row["id"])
+        return frame.shared + frame.around(question(self.step, self._open_example(row, parent)))
 
     def _open_example(self, row: Mapping[str, Any], parent: Mapping[str, Any]) -> Example | Judged:
         if self.step in ("judge", "concepts"):

@@ -28,6 +28,10 @@ class Frame(NamedTuple):
     own: str  # text before it of this row alone
     after: str  # text between it and the answer: nothing but in a conversation
 
+    def around(self, question: str) -> str:
+        """The row's own part of its prompt."""
+        return self.own + (question.strip() + self.after if self.after else question)
+
 
 def draw_prompts(fewshot: FewShot, step: str, cfg: dict, seed: int, chat: dict | None = None) -> dict:
     """The content of results/prompts/<step>.json; `cfg` is the step's part of the config, `chat` the model (path, revision) if it is to be

@@ -59,8 +59,7 @@ def ask_for(
         for draw in range(part["draws"]):
             row = parent["id"] if choices else row_id(rule, parent["id"], draw)
             frame = prefixes.of(parent["id"] if one_prompt else row)
-            text = question(parent, row)
-            prompt = frame.own + (text.strip() + frame.after if frame.after else text)
+            prompt = frame.around(question(parent, row))
             seed = row_seed(cfg["seed"], row, rule)
             request = Request(row, frame.shared, prompt, seed, part["temperature"], part["max_new_tokens"], prefixes.stop, choices)
             asked.append(Asked(row, parent, draw, frame.number, request))

@@ -44,6 +44,8 @@ def render(
         _section("Rows of the final dataset", "".join(map(_final, final)) or "<p>None.</p>"),
         _section("Rows that were dropped", "".join(_dropped(step, rows) for step, rows in dropped.items() if rows)),
         _section("Problems that the models fail", "".join(_failures(*key, items) for key, items in failures.items())),
+        _section("What generation cost", _generation(summary["generation"])),
+        _section("Few-shot examples in use", _fewshot(summary["fewshot"])),
         _section("What it cost", _costs(cost["rules"])),
         _section("Sources, versions, config", _facts(summary)),
     ]
@@ -175,6 +177,29 @@ def _failures(benchmark: str, which: str, items: Sequence[dict[str, Any]]) -> st
         for item in items
     ]
     return f"<h3>{escape(benchmark)}, {escape(which)} model</h3>{''.join(shown) or '<p>None.</p>'}"
+
+
+def _generation(costs: dict[str, dict[str, Any]]) -> str:
+    """What each model step took, per row that was kept too."""
+    columns = ("requests", "cached_requests", "prompt_tokens", "computed_tokens", "output_tokens", "tokens_per_row", "tokens_per_second")
+    columns += ("gpu_hours", "cost")
+    rows = [(escape(step), *("-" if cost[key] is None else f"{cost[key]:,}" for key in columns)) for step, cost in costs.items()]
+    headers = ("Step", "Requests", "From cache", "Prompt tokens", "Computed", "Output", "Tokens per kept row", "Output tokens/s", "GPU hours", "Cost")
+    return _table(headers, rows, range(1, len(headers))) if rows else "<p>No model step.</p>"
+
+
+def _fewshot(usage: dict[str, dict[str, dict[str, int]]]) -> str:
+    """How many rows of each step saw each example, saw it first, and how many orders there were."""
+    rows = []
+    for step, counts in usage.items():
+        orders = [times for order, times in counts["orders"].items() if order != "own"]
+        spread = f"{len(orders):,} orders, {min(orders):,} to {max(orders):,} rows each" if orders else ""
+        own = f"{counts['orders']['own']:,} rows with a draw of their own" if "own" in counts["orders"] else ""
+        shown = sorted(counts["shown"].items(), key=lambda item: int(item[0]))
+        examples = ", ".join(f"{example}: {times:,} ({counts['first'].get(example, 0):,})" for example, times in shown)
+        rows.append((escape(step), examples or "-", "; ".join(filter(None, (spread, own)))))
+    note = "<p class=muted>Example (by its place among those of the step): rows that saw it (as the first one).</p>"
+    return _table(("Step", "Examples", "Orders"), rows) + note if rows else "<p>None.</p>"
 
 
 def _costs(rules: dict[str, dict[str, Any]]) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from selfalign.report.funnel import count_steps
+from selfalign.report.generation import STEPS as GENERATION
+from selfalign.report.generation import generation_costs
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "snakemake", "pyarrow", "tree-sitter", "tree-sitter-python", "datasketch", "basedpyright")
 _COST = ("seconds", "cpu_seconds", "peak_memory_mb")
@@ -27,6 +29,7 @@ def summarize(
     costs = {rule: _cost(rows) for rule, rows in by_rule.items()}
     for step in steps:
         step["cost"] = costs[step["step"]]
+    fewshot = {step: costs[step].pop("fewshot") for step in GENERATION if "fewshot" in costs.get(step, {})}
     executed = next((step for step in steps if step["step"] == "execute_responses"), None)
     return {
         "final_rows": steps[-1]["kept"],
@@ -34,6 +37,8 @@ def summarize(
         "verdicts": {"passed": executed["kept"], **executed["reasons"]} if executed else {},
         "training": {**{key: value for key, value in by_rule["train_model"][0].items() if key not in ("rule", "shard")}, "loss": _losses(loss)},
         "evaluation": _evaluation(evaluation),
+        "generation": generation_costs(steps, cfg["prices"]),
+        "fewshot": fewshot,
         "cost": {
             "seconds": round(sum(job["seconds"] for job in jobs), 3),
             "cpu_seconds": round(sum(job["cpu_seconds"] for job in jobs), 3),

@@ -40,6 +40,7 @@ class Engine(Protocol):
     """Makes completions."""
 
     fingerprint: str  # of everything about model and engine that determines a completion
+    gpus: int  # that it occupies, as far as it knows: 0 for a server's
 
     def complete(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """One completion for each request, as they finish, in any order. EngineError if none can be made at all."""
@@ -59,7 +60,7 @@ class Usage:
     computed_tokens: int = 0
     output_tokens: int = 0
     finish: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FINISH_REASONS, 0))
-    cached: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("requests", "computed_tokens", "output_tokens"), 0))
+    cached: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("requests", "prompt_tokens", "computed_tokens", "output_tokens"), 0))
 
     def add(self, completion: Completion) -> None:
         """Count one completion."""
@@ -70,5 +71,6 @@ class Usage:
         self.finish[completion.finish_reason] += 1
         if completion.cached:
             self.cached["requests"] += 1
+            self.cached["prompt_tokens"] += completion.prompt_tokens
             self.cached["computed_tokens"] += completion.computed_tokens
             self.cached["output_tokens"] += completion.output_tokens

@@ -37,6 +37,11 @@ class CachedEngine:
                 self.cache.put(keys[completion.id], value)
             yield completion
 
+    @property
+    def gpus(self) -> int:
+        """GPUs that the engine occupies."""
+        return self.engine.gpus
+
     def close(self) -> None:
         """Close the engine and the cache."""
         self.engine.close()

@@ -58,6 +58,7 @@ class OpenAIEngine:
         local = urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
         self._client = {"timeout": engine["timeout"], "headers": {"Authorization": f"Bearer {key}"} if key else {}, "trust_env": not local}
         self._echo = True  # whether the server gives log-probabilities of a prompt's tokens, as far as is known
+        self.gpus = 0
         self._unreachable = 0  # rows in a row that found no server in all their attempts
         served = asyncio.run(self._served())
         self.context = model["context"] or served.get("max_model_len") or 0  # 0: nobody says

@@ -42,6 +42,7 @@ class ServedEngine:
         facts = (engine["server"], engine["dtype"], model["context"], self._digest)
         self.fingerprint = hashlib.sha256("\n".join(["served 1", *map(str, facts)]).encode()).hexdigest()
         self._lease: socket.socket | None = None
+        self.gpus = 0  # the server's are shared by jobs
         self._client: OpenAIEngine | None = None
         self._whole = True  # no call of complete was left early, as by an error
 

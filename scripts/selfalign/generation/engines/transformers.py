@@ -60,6 +60,7 @@ class TransformersEngine:
             raise EngineError(f"engine.device {engine['device']}: no CUDA device here; set engine.device to cpu")
         torch.set_num_threads(engine["threads"])
         self.batch_size = engine["batch_size"]
+        self.gpus = int(self.device.type == "cuda")
         config = _loaded(self.path, "config", lambda: AutoConfig.from_pretrained(self.path, revision=self._revision))
         _check_architecture(self.path, config)
         self.tokenizer = _loaded(self.path, "tokenizer", lambda: AutoTokenizer.from_pretrained(self.path, revision=self._revision))

@@ -50,6 +50,7 @@ class VllmEngine:
         self._model, self._engine = model, engine
         self._llm: Any = None
         self._calls = 0
+        self.gpus = 0  # until the model is loaded
         facts = (_version(), engine["dtype"], model["context"], model_digest(model["path"], model["revision"]))
         self.fingerprint = hashlib.sha256("\n".join(["vllm 2", *map(str, facts)]).encode()).hexdigest()
 
@@ -77,6 +78,7 @@ class VllmEngine:
             )
         except (OSError, ValueError, RuntimeError) as error:
             raise EngineError(f"model {self._model['path']}: vLLM cannot load it ({' '.join(str(error).split())[:300]})") from error
+        self.gpus = self._engine["tensor_parallel"] if torch.cuda.is_available() else 0
         self._tokenizer = self._llm.get_tokenizer()
         self._context = self._llm.llm_engine.model_config.max_model_len
 
