@@ -16,7 +16,7 @@ PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --const
 PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PATH
 
-.PHONY: run test lint format docs lock clean set-up bench-execution slurm test-slurm
+.PHONY: run test lint format docs lock clean set-up bench-execution slurm test-slurm bench-scale
 
 run: set-up
 	@$(VENV)/bin/selfalign run --cores all $(if $(CONFIG),--configfile $(CONFIG))
@@ -66,6 +66,10 @@ test-slurm: set-up
 bench-execution: set-up
 	@$(PIP) --no-deps --upgrade --target cache/bench evalplus==0.3.1
 	@PYTHONPATH=cache/bench $(VENV)/bin/python bench/bench_execution.py
+
+# The published run on paper: minutes to an hour, by --shards. It prints the tables of docs/scale.md and draws its chart.
+bench-scale: set-up
+	@$(VENV)/bin/python bench/bench_scale.py
 
 # The lock, from the newest versions that requirements.in allows. Without local labels (2.13.0+cpu): builds differ by machine.
 lock:

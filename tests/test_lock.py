@@ -1,11 +1,15 @@
 """The lock, the environments and what is installed agree."""
 
+import ast
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
+
+from selfalign.data.source_hash import source_hashes
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -38,3 +42,30 @@ def test_environments_have_the_locks_versions(path):
     environment = yaml.safe_load((ROOT / "envs" / path).read_text())
     found = pins(environment["dependencies"][-1]["pip"])
     assert found and found == {name: LOCK[name] for name in found}
+
+
+def scripts_by_environment():
+    """(environment of the rule, its script) for every rule."""
+    for path in sorted((ROOT / "rules").glob("*.smk")):
+        text = path.read_text()
+        yield from re.findall(r'conda:\n +"\.\./envs/([\w.]+)".*?script:\n +"\.\./(scripts/\w+\.py)"', text, re.DOTALL)
+
+
+def imported(path):
+    """Names of the top-level packages that a module imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize(("environment", "script"), sorted(scripts_by_environment()))
+def test_environments_have_what_their_scripts_import(environment, script):
+    modules = [name for name in source_hashes(ROOT / script) if "/" not in name and not name.endswith(".py")]
+    files = [ROOT / script, *(ROOT / "scripts" / Path(*name.split(".")).with_suffix(".py") for name in modules)]
+    distributions = metadata.packages_distributions()
+    names = {name for path in files if path.exists() for name in imported(path)} - set(sys.stdlib_module_names) - {"selfalign", "vllm"}
+    needed = {normal(distributions[name][0]) for name in names}
+    found = pins(yaml.safe_load((ROOT / "envs" / environment).read_text())["dependencies"][-1]["pip"])
+    assert needed <= found.keys(), f"envs/{environment} lacks {sorted(needed - found.keys())}"

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo")
-CPUS, MEMORY_MB = 4, 6000  # of the node, whatever the machine has
+CPUS, MEMORY_MB = 4, 12_000  # of the node, whatever the machine has
 WAIT_SECONDS = 60
 
 CONFIGURATION = """\
