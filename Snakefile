@@ -54,7 +54,7 @@ rule report:
 
 rule ablation:
     input:
-        f"{RESULTS}/ablation.json",
+        ablation_file,
 
 
 rule exports:

@@ -99,6 +99,13 @@ def export_cfg(dataset):
     return cfg("hub", "inputs", "model", "engine.kind", "engine.dtype", "seed", *steps)
 
 
+def ablation_file(_):
+    """The comparison, where the run has responses to compare."""
+    if ENTRY in ("executed", "dataset"):
+        sys.exit(f"config: inputs.{ENTRY}: the ablation needs responses that fail their tests; enter at responses, or before")
+    return f"{RESULTS}/ablation.json"
+
+
 def imported_files():
     """The local files that a run enters with."""
     return [str(path) for path in input_files(CONFIG["inputs"][ENTRY])]
