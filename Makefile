@@ -16,7 +16,7 @@ PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --const
 PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PATH
 
-.PHONY: run test lint format docs lock clean set-up bench-execution slurm test-slurm bench-scale
+.PHONY: run test lint format docs lock clean set-up bench-execution bench-trace slurm test-slurm bench-scale
 
 run: set-up
 	@$(VENV)/bin/selfalign run --cores all $(if $(CONFIG),--configfile $(CONFIG))
@@ -70,6 +70,10 @@ bench-execution: set-up
 # The published run on paper: minutes to an hour, by --shards. It prints the tables of docs/scale.md and draws its chart.
 bench-scale: set-up
 	@$(VENV)/bin/python bench/bench_scale.py
+
+# selfalign trace on a made-up run of 100,000 final rows and a million responses (about 1 GB in the temporary folder).
+bench-trace: set-up
+	@$(VENV)/bin/python bench/bench_trace.py
 
 # The lock, from the newest versions that requirements.in allows. Without local labels (2.13.0+cpu): builds differ by machine.
 lock:
