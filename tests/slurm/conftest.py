@@ -41,7 +41,7 @@ class ClusterProject(Project):
     def output(self) -> str:
         return (self.folder / "output.txt").read_text()
 
-    def finish(self, run: subprocess.Popen, seconds: float = 900) -> None:
+    def finish(self, run: subprocess.Popen, seconds: float = 1500) -> None:
         """Wait until a run has ended well."""
         try:
             code = run.wait(seconds)
@@ -59,7 +59,7 @@ class ClusterProject(Project):
         mine = [job for job in found if job["folder"] == str(self.folder) and job["comment"].startswith(comment)]
         return sorted((job for job in mine if not states or job["state"] in states), key=lambda job: int(job["id"].split("_")[0]))
 
-    def wait_for_job(self, comment: str, run: subprocess.Popen, state: str = "RUNNING", seconds: float = 600) -> dict[str, str]:
+    def wait_for_job(self, comment: str, run: subprocess.Popen, state: str = "RUNNING", seconds: float = 1500) -> dict[str, str]:
         """The first job in this state whose comment begins so, as soon as there is one."""
         found = cluster_module.wait_for(lambda: run.poll() is not None or self.jobs(comment, (state,)), seconds)
         assert found and run.poll() is None, f"no job {comment} was {state}:\n{self.output[-4000:]}"

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from selfalign.data.tables import REASONS, SCHEMAS, STEP_OF
+from selfalign.report.resources import measure
 
 DATASETS = ("extracted", "functions", "seeds", "concepts", "instructions", "responses", "executed", "candidates", "dataset", "dropped")
 
@@ -78,6 +79,14 @@ def test_results_to_look_at(finished, summary):
 
 def test_terminal_tells_jobs_and_progress_and_logs_have_the_rest(finished):
     assert (finished.folder / "results" / "logs" / "write_responses" / "0.log").read_text().count("write_responses 0") >= 1
+
+
+def test_no_job_used_more_memory_than_it_asked_for(finished):
+    rules = measure(str(finished.folder / "results"))
+    assert {"extract_functions", "write_responses", "train_model"} <= {rule["rule"] for rule in rules}
+    for rule in rules:
+        if rule["mem_mb"] is not None:
+            assert rule["peak"] <= rule["mem_mb"], rule
 
 
 def assert_same_rows(project, finished):
