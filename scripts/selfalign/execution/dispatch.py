@@ -22,9 +22,15 @@ SLEEPERS = 8  # sandboxes beyond `workers`, for programs that sleep
 # Modules that are loaded before a fork if a program imports them. Loading one loads what it needs.
 PRELOADED = (
     *("numpy", "numpy.testing", "pandas", "scipy", "sklearn", "sympy", "networkx", "yaml", "pytest", "requests"),
-    *("asyncio", "multiprocessing", "unittest.mock"),
+    *("asyncio", "multiprocessing", "unittest.mock", "doctest"),
 )
 _IMPORT = re.compile(r"^[ \t]*(?:import|from)[ \t]+([\w.]+(?:[ \t]*,[ \t]*[\w.]+)*)", re.MULTILINE)
+# Tests that only pytest can call: plain test classes, tests with arguments, fixtures by name.
+_FOR_PYTEST = re.compile(
+    r"^class Test\w*\s*(?:\(\s*(?:object)?\s*\))?\s*:"
+    r"|^(?:async\s+)?def (?:test\w*\(\s*[A-Za-z]\w*\s*[,:)]|(?:setup|teardown)_(?:module|function)\()",
+    re.MULTILINE,
+)
 
 
 def modules_of(program: Program) -> tuple[str, ...]:
@@ -33,6 +39,8 @@ def modules_of(program: Program) -> tuple[str, ...]:
     roots = named | {name.partition(".")[0] for name in named}
     if {"numpy", "pandas"} & roots and ".testing" in program.tests:
         roots.add("numpy.testing")
+    if _FOR_PYTEST.search(program.tests):
+        roots.add("pytest")
     return tuple(name for name in PRELOADED if name in roots)
 
 

@@ -1,7 +1,29 @@
 /* ---- what the compiled tests call ---- */
 
+/* doctest's runner is the one that may call sys.settrace: it sets what sys.gettrace said before. Whether that was nothing is looked at. */
+static PyObject *doctest_run, *gettrace;
+static int trace_watched;
+
+static void no_trace(void) {
+    if (!trace_watched) return;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *function = PyObject_CallFunctionObjArgs(gettrace, NULL);
+    if (function != &_Py_NoneStruct) deny("sys.settrace");
+    Py_DecRef(function);
+    PyErr_Restore(type, value, traceback);
+}
+
+static int called_by_doctest(void) {
+    PyObject *frame = PyEval_GetFrame(), *code = frame ? PyFrame_GetCode(frame) : NULL;
+    int found = code && code == doctest_run;
+    if (code) Py_DecRef(code);
+    return found;
+}
+
 /* Is the caller the compiled test source itself? Everybody else who holds one of these objects took it from there. */
 static void only_from_tests(void) {
+    no_trace();
     PyObject *frame = PyEval_GetFrame(), *code = frame ? PyFrame_GetCode(frame) : NULL;
     int found = 0;
     if (code && codes)

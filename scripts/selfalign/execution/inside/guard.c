@@ -38,11 +38,13 @@
 #include "run.h"
 #include "server.h"
 
-/* setup(genuine, sealed, filter): once, before serve */
+/* setup(genuine, sealed, filter, code of doctest's runner or None, sys.gettrace): once, before serve */
 static PyObject *guard_setup(PyObject *self, PyObject *args) {
     PyObject *filter;
     if (running) deny("called the runner");
-    if (!PyArg_ParseTuple(args, "OOO", &genuine, &sealed, &filter)) return NULL;
+    if (!PyArg_ParseTuple(args, "OOOOO", &genuine, &sealed, &filter, &doctest_run, &gettrace)) return NULL;
+    Py_IncRef(doctest_run);
+    Py_IncRef(gettrace);
     Py_IncRef(genuine);
     Py_IncRef(sealed);
     program_filter_size = PyBytes_Size(filter) / sizeof *program_filter;

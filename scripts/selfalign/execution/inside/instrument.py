@@ -18,7 +18,7 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 class Instrumented:
     """The tests, ready to run. `codes`: (code object, last line that does something) of the module and each function in it.
-    `functions`: (name, number) of test functions; `classes`: (name, numbers of its test methods). `required`: numbers of the test
+    `functions`: (name, number) of test functions; `classes`: (name, [(name, number) of its test methods]). `required`: numbers of the test
     functions that must have run in the end, whatever the program does."""
 
     def __init__(self, parts: tuple, guard):
@@ -227,7 +227,7 @@ class _Rewriter:
         start = 1 if ast.get_docstring(node, clean=False) is not None else 0
         rest = node.body[start:]
         if methods is not None:
-            methods.append(number)
+            methods.append((node.name, number))
             place = {"lineno": node.lineno, "col_offset": node.col_offset, "end_lineno": node.end_lineno, "end_col_offset": node.end_col_offset}
             again = ast.Raise(None, None, **place)
             handler = ast.ExceptHandler(None, None, [self.statement("raised", node, node.lineno), again], **place)

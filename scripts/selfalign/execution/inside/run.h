@@ -134,6 +134,7 @@ static PyObject *guard_run(PyObject *self, PyObject *args) {
         if (number < TESTS_MAX && !page->entered[number]) RECORD.patched = 1;
     }
     if (unittest && !seal_unbroken()) RECORD.patched = 1;
+    no_trace();
     if (getpid() != page->main_pid) _exit(0);
     RECORD.stage = COMPLETE;
     _exit(0);
@@ -178,7 +179,11 @@ static int audit(const char *event, PyObject *args, void *data) {
         }
         break;
     case 's':
-        if (!strcmp(event, "sys.settrace")) deny("sys.settrace");
+        if (!strcmp(event, "sys.settrace")) {
+            if (!called_by_doctest()) deny("sys.settrace");
+            trace_watched = 1;
+            no_trace();
+        }
         if (!strcmp(event, "socket.connect") || !strcmp(event, "socket.getaddrinfo") || !strcmp(event, "socket.gethostbyname") ||
             !strcmp(event, "socket.gethostbyaddr") || !strcmp(event, "socket.sendto"))
             note("network");

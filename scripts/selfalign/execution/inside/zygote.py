@@ -23,6 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import hollow  # noqa: E402
 import instrument  # noqa: E402
 import prepare  # noqa: E402
+import pytests  # noqa: E402
 
 del sys.path[0]
 
@@ -32,6 +33,15 @@ COMMON = (
     *("abc", "bisect", "collections", "copy", "dataclasses", "datetime", "enum", "functools", "heapq", "itertools", "json", "math", "operator"),
     *("random", "re", "string", "time", "typing"),
 )
+# What a package loads only when it is used, and most programs that import it use: importing it takes 100 times as long as a fork.
+PARTS = {
+    "numpy": ("random",),
+    "scipy": ("constants", "integrate", "interpolate", "linalg", "optimize", "signal", "sparse", "spatial", "special", "stats"),
+    "sklearn": (
+        *("cluster", "datasets", "decomposition", "ensemble", "feature_extraction.text", "linear_model", "metrics", "model_selection"),
+        *("naive_bayes", "neighbors", "pipeline", "preprocessing", "svm", "tree"),
+    ),
+}
 # Data that tests may set on unittest's own classes.
 _SETTINGS = frozenset({"maxDiff", "longMessage", "_classSetupFailed", "_class_cleanups"})
 
@@ -106,31 +116,34 @@ class Result(unittest.TestResult):
             self.addError(test, err)
 
 
-def make_finish(guard, tests):
-    """The function that runs, once, the tests that the program has not run itself, and waits for its threads."""
+def make_finish(guard, tests, pytest_main=None):
+    """The function that runs, once, the tests that the program has not run itself, and waits for its threads.
+
+    pytest_main: a pytests.Main, None where pytest is not loaded.
+    """
     threading = sys.modules.get("threading")
     entered = guard.entered
 
     def finish(scope):
-        for name, number in tests.functions:
-            function = scope.get(name)
-            code = getattr(function, "__code__", None)
-            if entered(number) or code is None:
-                continue
-            required = code.co_argcount - len(function.__defaults__ or ()) + code.co_kwonlyargcount - len(function.__kwdefaults__ or ())
-            if required == 0:
-                result = function()
-                if code.co_flags & 0x80:
-                    importlib.import_module("asyncio").run(result)
-        for name, numbers in tests.classes:
+        for name, methods in tests.classes:
             cls = scope.get(name)
-            if not isinstance(cls, type) or any(map(entered, numbers)):
-                continue
-            if issubclass(cls, unittest.TestCase):
+            if isinstance(cls, type) and issubclass(cls, unittest.TestCase) and not any(entered(number) for _, number in methods):
                 result = Result()
                 unittest.defaultTestLoader.loadTestsFromTestCase(cls).run(result)
                 if result.first is not None:
                     raise result.first
+        if pytest_main is not None:
+            if pytests.needs_pytest(scope, tests, entered):
+                pytest_main()
+            if pytest_main.first is not None:
+                raise pytest_main.first
+        for name, number in tests.functions:
+            function = scope.get(name)
+            code = getattr(function, "__code__", None)
+            if code is not None and not entered(number) and not hasattr(function, "pytestmark") and not pytests.required_arguments(function):
+                result = function()
+                if code.co_flags & 0x80:
+                    importlib.import_module("asyncio").run(result)
         running = sys.modules.get("threading", threading)
         if running is not None:
             running._shutdown()
@@ -138,7 +151,7 @@ def make_finish(guard, tests):
     return finish
 
 
-def run(guard, job: bytes, prepared: bytes, control: bool, scope: dict) -> None:
+def run(guard, job: bytes, prepared: bytes, control: bool, scope: dict, run_pytest) -> None:
     """Run one program in `scope`, the globals of an empty `__main__`. Does not return.
 
     job: see prepare.py. prepared: what came of it there, empty if nothing did. control: is this the negative control?
@@ -157,7 +170,10 @@ def run(guard, job: bytes, prepared: bytes, control: bool, scope: dict) -> None:
         def empty(scope):
             hollow.make_hollow(scope, before, imported)
 
-    finish = make_finish(guard, instrumented)
+    pytest_main = None
+    if run_pytest is not None:
+        pytest_main = sys.modules["pytest"].main = pytests.Main(run_pytest, instrumented, guard.entered)
+    finish = make_finish(guard, instrumented, pytest_main)
     gc.enable()
     guard.run(code, instrumented.code, scope, instrumented.codes, empty, finish, instrumented.required, bool(instrumented.classes))
 
@@ -210,25 +226,38 @@ def warm_up(guard) -> None:
         exec(code, {"__name__": "__main__"})
 
 
+def find_thread_pools(parallel) -> None:
+    """scikit-learn looks for them through ctypes, which programs may not use, when it first needs them, and remembers what it found."""
+    with contextlib.suppress(AttributeError):
+        pools = parallel._get_threadpool_controller()
+        for kind in ("blas", "openmp"):
+            with pools.limit(limits=1, user_api=kind):
+                pass
+
+
 def main() -> None:
     library, socket, isolated, modules, program_filter = sys.argv[1:]
     guard = load_guard(library)
     for name in COMMON:
         importlib.import_module(name)
     for name in filter(None, modules.split(",")):
-        # Where it is missing, the program that needs it fails with ModuleNotFoundError.
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
-    if "numpy" in sys.modules:  # which loads this part only when it is first used
-        importlib.import_module("numpy.random")
+        for part in (name, *(f"{name}.{part}" for part in PARTS.get(name, ()))):
+            # Where it is missing, the program that needs it fails with ModuleNotFoundError.
+            with contextlib.suppress(ImportError):
+                importlib.import_module(part)
+    if "sklearn.utils.parallel" in sys.modules:
+        find_thread_pools(sys.modules["sklearn.utils.parallel"])
     warnings.simplefilter("ignore", SyntaxWarning)
     functions, sealed_modules = assertion_functions()
-    guard.setup(functions, seal(sealed_modules), bytes.fromhex(program_filter))
+    doctest_run = sys.modules["doctest"].DocTestRunner.run.__code__ if "doctest" in sys.modules else None
+    guard.setup(functions, seal(sealed_modules), bytes.fromhex(program_filter), doctest_run, sys.gettrace)
     warm_up(guard)
+    run_pytest = pytests.make_run(sys.modules["pytest"]) if "pytest" in sys.modules else None
     folders = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in ("/tmp", "/dev/shm")] if int(isolated) else [-1, -1]
     main = types.ModuleType("__main__")
     scope = vars(main)
     scope["__builtins__"] = builtins
+    scope["__file__"] = os.path.abspath("program.py")
     sys.modules["__main__"] = main
     sys.argv = ["program.py"]
     sys.path.insert(0, "")
@@ -240,7 +269,7 @@ def main() -> None:
     gc.disable()  # until a program begins
     # The first byte tells the host that programs can come.
     os.write(int(socket), b"r")
-    run(guard, *guard.serve(int(socket), int(isolated), *folders, prepare.compiled), scope)
+    run(guard, *guard.serve(int(socket), int(isolated), *folders, prepare.compiled), scope, run_pytest)
 
 
 main()
