@@ -138,6 +138,11 @@ def sources(rule):
     return source_hashes(Path(workflow.basedir) / "scripts" / f"{rule}.py", without=others)
 
 
+def examples_of(step):
+    """Keys of a step that its few-shot draws depend on."""
+    return f"{step}.examples", f"{step}.prefixes"
+
+
 def fewshot_part(step):
     """What a step takes from the few-shot file: other steps' examples, comments and the order of YAML keys do not matter."""
     try:

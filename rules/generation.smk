@@ -19,7 +19,7 @@ rule draw_prompts:
         runtime=5,
     params:
         # The model only where its chat template makes the prompts.
-        cfg=lambda wildcards: cfg("seed", wildcards.step, *(["model"] if CONFIG["model"]["chat"] else [])),
+        cfg=lambda wildcards: cfg("seed", *examples_of(wildcards.step), *(["model"] if CONFIG["model"]["chat"] else [])),
         fewshot=lambda wildcards: fewshot_part(wildcards.step),
         sources=sources("draw_prompts"),
     message:

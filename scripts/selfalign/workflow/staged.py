@@ -4,25 +4,17 @@ Snakemake compares checksums between its invocations only: within one, everythin
 split. Jobs with a reason of their own (no output yet, other params, other input) run first; then Snakemake plans anew, and what was
 planned only because something before it was to run has gone from the plan if that wrote the same bytes. A run from nothing has no such
 jobs and is one plain invocation.
-
-This package is the only part of the library that imports Snakemake.
 """
 
 import sys
-from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from copy import copy
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snakemake.cli import args_to_api, parse_args
-from snakemake.settings.enums import Quietness
-from snakemake.workflow import Workflow
-
 from selfalign.workflow.outputs import Output, asked_again, delete_damaged
+from selfalign.workflow.plan import parse, plan, snakemake
 
 # Options that say themselves which jobs run, or that ask for something else than a run: Snakemake gets these in one invocation.
 _AS_THEY_ARE = (
@@ -32,7 +24,6 @@ _AS_THEY_ARE = (
     *("delete_all_output", "delete_temp_output", "conda_cleanup_envs", "conda_create_envs_only", "list_conda_envs", "containerize"),
     *("container_cleanup_images", "generate_unit_tests", "print_compilation", "edit_notebook", "draft_notebook"),
 )
-Parsed = tuple[ArgumentParser, Namespace]
 NOTHING = "Nothing to be done (all requested files are present and up to date)."  # as Snakemake says it
 
 
@@ -49,13 +40,13 @@ class Job:
 
 def run(arguments: Sequence[str]) -> int:
     """Run Snakemake with these command-line arguments, stage by stage. The exit code."""
-    parsed = parse_args(list(arguments))
+    parsed = parse(arguments)
     args = parsed[1]
     if any(getattr(args, name, None) for name in _AS_THEY_ARE):
-        return _snakemake(parsed)
-    jobs = _plan(parsed)
+        return snakemake(parsed)
+    jobs = plan(parsed, _jobs)
     if jobs is None:
-        return _snakemake(parsed)  # it says why there is no plan
+        return snakemake(parsed)  # it says why there is no plan
     outputs = [output for job in jobs for output in job.outputs]
     if not args.dryrun:
         for path in (damaged := delete_damaged(outputs)):
@@ -63,22 +54,22 @@ def run(arguments: Sequence[str]) -> int:
         failed = asked_again(outputs)
         if failed:
             _say(f"{sum(failed.values())} rows whose model call, execution or type-check failed are asked for again")
-            if code := _snakemake(parsed, targets=list(failed), forced=True):
+            if code := snakemake(parsed, targets=list(failed), forced=True):
                 return code
         if damaged or failed:
-            jobs = _plan(parsed) or []
+            jobs = plan(parsed, _jobs) or []
     last: list[int] = []
     while any(job.runs for job in jobs):
         stage = next_stage(jobs)
         if not stage or stage == last:  # the same again: jobs that never become up to date
-            return _snakemake(parsed)
+            return snakemake(parsed)
         later = _count(job for number, job in enumerate(jobs) if job.runs and number not in stage)
-        if code := _snakemake(parsed, targets=[jobs[number].outputs[0].path for number in stage]):
+        if code := snakemake(parsed, targets=[jobs[number].outputs[0].path for number in stage]):
             return code
         if args.dryrun:
             _say(f"then, where the rows before them have changed: {later}")
             return 0
-        last, jobs = stage, _plan(parsed) or []
+        last, jobs = stage, plan(parsed, _jobs) or []
     _say(NOTHING if not last else "what follows is up to date")
     return 0
 
@@ -102,44 +93,6 @@ def _count(jobs: Iterable[Job]) -> str:
 
 def _say(line: str) -> None:
     print(f"selfalign: {line}" if line != NOTHING else line, file=sys.stderr, flush=True)
-
-
-def _snakemake(parsed: Parsed, targets: Sequence[str] = (), forced: bool = False) -> int:
-    """One invocation, with these targets instead of those among the arguments. The exit code."""
-    parser, args = parsed[0], copy(parsed[1])
-    if targets:
-        args.targets = set(targets)
-    if forced:
-        args.forcerun = set(targets)
-    return 0 if args_to_api(args, parser) else 1
-
-
-def _plan(parsed: Parsed) -> list[Job] | None:
-    """All jobs that lead to the targets, each after those that it needs; None if Snakemake cannot plan."""
-    parser, args = parsed[0], copy(parsed[1])
-    args.quiet = {Quietness.ALL}
-    with _planning() as plans:
-        args_to_api(args, parser)
-    return plans[0] if plans else None
-
-
-@contextmanager
-def _planning() -> Iterator[list[list[Job]]]:
-    """Within it Snakemake plans, and instead of running the plan puts it into the list: its API has no call for that."""
-    plans: list[list[Job]] = []
-
-    def keep_plan(self: Workflow, *_: Any, **__: Any) -> bool:
-        self._prepare_dag(forceall=False, ignore_incomplete=self.execution_settings.ignore_incomplete, lock_warn_only=True, nolock=True)
-        self._build_dag()
-        plans.append(_jobs(self.dag))
-        return True
-
-    execute = Workflow.execute
-    Workflow.execute = keep_plan
-    try:
-        yield plans
-    finally:
-        Workflow.execute = execute
 
 
 def _jobs(dag: Any) -> list[Job]:
