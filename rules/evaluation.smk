@@ -27,7 +27,8 @@ rule fetch_benchmark:
 rule evaluate_model:
     input:
         data=lambda wildcards: benchmark_file(wildcards.benchmark),
-        model=lambda wildcards: [f"{RESULTS}/model"] if wildcards.which == "tuned" else [],
+        model=lambda wildcards: [ancient(f"{RESULTS}/model")] if wildcards.which == "tuned" else [],
+        weights=lambda wildcards: [f"{RESULTS}/training/weights.json"] if wildcards.which == "tuned" else [],
         base=lambda wildcards: model_files() if wildcards.which == "base" else [],
     output:
         scores=f"{RESULTS}/evaluation/{{benchmark}}.{{which}}.json",

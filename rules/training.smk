@@ -7,6 +7,8 @@ rule train_model:
         base=model_files(),
     output:
         model=directory(f"{RESULTS}/model"),
+        # Snakemake does not look into folders: by this file a model that was trained again and is the same is known to be so.
+        weights=f"{RESULTS}/training/weights.json",
         loss=f"{RESULTS}/training/loss.csv",
         stats=f"{RESULTS}/stats/train_model/all.json",
     log:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from selfalign.data.errors import InputError
 
@@ -21,7 +23,7 @@ class Output:
 
 
 def delete_damaged(outputs: Sequence[Output]) -> list[str]:
-    """Delete parquet and JSON files that are cut short, empty or cannot be read, and return their paths.
+    """Delete parquet and JSON files, and model folders with weights, that are cut short, empty or cannot be read, and return their paths.
 
     Jobs write whole files or none; such a file was damaged afterwards. InputError if it cannot be deleted.
     """
@@ -30,7 +32,10 @@ def delete_damaged(outputs: Sequence[Output]) -> list[str]:
         damaged = [output.path for output, fine in zip(outputs, whole, strict=True) if not fine]
     for path in damaged:
         try:
-            os.unlink(path)
+            if os.path.isdir(path):
+                shutil.rmtree(path)
+            else:
+                os.unlink(path)
         except OSError as error:
             raise InputError(f"{path}: damaged, and it cannot be deleted ({error.strerror or error}); delete it and run again") from error
     return damaged
@@ -51,6 +56,8 @@ def asked_again(outputs: Iterable[Output]) -> dict[str, int]:
 def _is_whole(path: str) -> bool:
     """Whether a file has the beginning and the end of its kind, or is not there at all."""
     try:
+        if os.path.isdir(path):
+            return all(_safetensors_is_whole(file) for file in Path(path).glob("*.safetensors"))
         if path.endswith(".parquet"):
             return _parquet_is_whole(path)
         if path.endswith(".json"):
@@ -72,3 +79,15 @@ def _parquet_is_whole(path: str) -> bool:
         file.seek(size - 8)
         footer = file.read(8)
         return footer[4:] == _MAGIC and int.from_bytes(footer[:4], "little") <= size - 12
+
+
+def _safetensors_is_whole(path: Path) -> bool:
+    """A safetensors file begins with the length of its header, which says where each tensor ends."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        length = int.from_bytes(file.read(8), "little")
+        if not 0 < length <= size - 8:
+            return False
+        header = json.loads(file.read(length))
+    return size == 8 + length + max(tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__")
