@@ -2,6 +2,7 @@
 # `selfalign resources RESULTS` prints what a run asked for beside what it used. A cluster's profile can override each of them.
 
 import pyarrow.parquet as pq
+from pyarrow import ArrowInvalid
 
 from selfalign.data.gpus import visible_gpus
 
@@ -30,7 +31,10 @@ def megabytes(input):
 def rows(path):
     """Rows of a parquet file, or of the nearest one before it; 0 in a plan without any."""
     found = existing(path)
-    return pq.read_metadata(found).num_rows if found else 0
+    try:
+        return pq.read_metadata(found).num_rows if found else 0
+    except (ArrowInvalid, OSError):
+        return 0  # damaged: the job that reads it says so, with the way out
 
 
 def memory(base, per_mb=0):

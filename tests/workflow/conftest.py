@@ -81,6 +81,12 @@ class Project:
         results = self.folder / "results"
         return {str(path.relative_to(results)): path.read_bytes() for folder in folders for path in sorted((results / folder).rglob("*.parquet"))}
 
+    def times(self) -> dict[str, int]:
+        """When each file of results/ was written (ns), logs and benchmarks left out, by path."""
+        results = self.folder / "results"
+        paths = [path for path in sorted(results.rglob("*")) if path.is_file() and path.relative_to(results).parts[0] not in ("logs", "benchmarks")]
+        return {str(path.relative_to(results)): path.stat().st_mtime_ns for path in paths}
+
 
 @pytest.fixture
 def project(tmp_path) -> Project:

@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PLANS = """
 import json, os, shutil, sys
 from pathlib import Path
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 from selfalign.data import source_hash
 from selfalign.workflow.plan import parse, plan, snakemake
@@ -34,7 +36,12 @@ def make(dag):
     for job in dag.jobs:
         for path in job.output:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            Path(path).mkdir(exist_ok=True) if path.is_directory else Path(path).touch()
+            if path.is_directory:
+                Path(path).mkdir(exist_ok=True)
+            elif path.endswith(".parquet"):
+                pq.write_table(pa.table({"id": []}), path)
+            else:
+                Path(path).write_text("{}")
 
 use(config)
 plan(line, make)

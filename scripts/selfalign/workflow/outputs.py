@@ -42,7 +42,7 @@ def delete_damaged(outputs: Sequence[Output]) -> list[str]:
 
 
 def asked_again(outputs: Iterable[Output]) -> dict[str, int]:
-    """Stats files of jobs with rows that failed for a reason outside the row (a model call, a sandbox, a type checker), and how many."""
+    """Stats files of jobs with rows that failed for a reason outside the row (a model call, a sandbox), and how many."""
     failed = {}
     for output in outputs:
         if output.stats and os.path.exists(output.path):

@@ -53,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
             _say(f"{path} is damaged, no job wrote it like this; it is made again")
         failed = asked_again(outputs)
         if failed:
-            _say(f"{sum(failed.values())} rows whose model call, execution or type-check failed are asked for again")
+            _say(f"{sum(failed.values())} rows whose model call or execution failed are asked for again")
             if code := snakemake(parsed, targets=list(failed), forced=True):
                 return code
         if damaged or failed:
