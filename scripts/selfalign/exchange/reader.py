@@ -125,12 +125,14 @@ def _matching(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
 
 
 def _files(address: str, columns: Columns) -> Iterator[Row]:
-    root = _fetch(address) if address.startswith(HUB) else Path(address)
-    if not root.exists():
-        raise InputError(f"{address}: no such file or folder")
-    files = _matching(root, _SUFFIXES) if root.is_dir() else [root]
     if address.startswith(HUB):
-        files = _asked_for(address, root, files)
+        root = _fetch(address)
+        files = _asked_for(address, root)
+    else:
+        root = Path(address)
+        files = _matching(root, _SUFFIXES) if root.is_dir() else [root]
+        if not root.exists():
+            raise InputError(f"{address}: no such file or folder")
     if not files:
         raise InputError(f"{address}: no {', '.join(_SUFFIXES)} file there")
     base = root if root.is_dir() else root.parent
@@ -231,8 +233,12 @@ def _fetch(address: str) -> Path:
         raise InputError(f"{address}: cannot be fetched ({' '.join(str(error).split())[:200]}); download it and give its path") from error
 
 
-def _asked_for(address: str, folder: Path, files: list[Path]) -> list[Path]:
+def _asked_for(address: str, folder: Path) -> list[Path]:
     """Of a dataset's files those that the address names (the cache may hold more); of several splits the one called train."""
     patterns = _address(address)[2]
-    found = [path for path in files if any(fnmatch.fnmatch(path.relative_to(folder).as_posix(), pattern) for pattern in patterns)]
+    found = [path for path in _matching(folder, _SUFFIXES) if _matches(path.relative_to(folder).as_posix(), patterns)]
     return [path for path in found if _TRAIN.search(path.relative_to(folder).as_posix())] or found
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
