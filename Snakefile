@@ -24,6 +24,9 @@ onstart:
     remove_temporary_files(RESULTS)
 
 
+report: "rules/captions/workflow.rst"
+
+
 rule all:
     input:
         f"{RESULTS}/report.html",

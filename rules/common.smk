@@ -193,8 +193,8 @@ def evaluation_cfg(wildcards):
     return Compared({**part, "evaluation": {**part["evaluation"], "benchmarks": benchmarks}})
 
 
-def run_stats():
-    """The facts of every job of a run, but for the optional ablation and export."""
+def run_jobs():
+    """The jobs of a run by rule, as the names of their stats files, but for the optional ablation and export."""
     jobs = {"import_rows": ["all"]} if ENTRY else {"extract_functions": ["all"]}
     if "functions" in MADE and ENTRY != "functions":
         jobs |= {"sign_functions": range(CONFIG["shards"]), "cluster_functions": ["all"]}
@@ -206,4 +206,15 @@ def run_stats():
     if "candidates" in MADE:
         jobs |= {"sign_candidates": range(CONFIG["shards"]), "cluster_candidates": PARTS, "select_dataset": ["all"]}
     jobs |= {"train_model": ["all"], "evaluate_model": [f"{name}.{which}" for name in EVALUATED for which in ("base", "tuned")]}
-    return [f"{RESULTS}/stats/{rule}/{part}.json" for rule, parts in jobs.items() for part in parts]
+    return jobs
+
+
+def run_stats():
+    """The facts of every job of a run."""
+    return [f"{RESULTS}/stats/{rule}/{part}.json" for rule, parts in run_jobs().items() for part in parts]
+
+
+def cluster_files():
+    """The near-duplicate clusters of every pass of a run."""
+    passes = [*(["functions"] if "cluster_functions" in run_jobs() else []), *run_jobs().get("cluster_candidates", ())]
+    return [f"{RESULTS}/dedup/{part}/clusters.parquet" for part in passes]

@@ -31,7 +31,13 @@ rule evaluate_model:
         weights=lambda wildcards: [f"{RESULTS}/training/weights.json"] if wildcards.which == "tuned" else [],
         base=lambda wildcards: model_files() if wildcards.which == "base" else [],
     output:
-        scores=f"{RESULTS}/evaluation/{{benchmark}}.{{which}}.json",
+        scores=report(
+            f"{RESULTS}/evaluation/{{benchmark}}.{{which}}.json",
+            caption="captions/scores.rst",
+            category="Scores",
+            subcategory="{benchmark}",
+            labels={"model": "{which}"},
+        ),
         stats=f"{RESULTS}/stats/evaluate_model/{{benchmark}}.{{which}}.json",
     log:
         f"{RESULTS}/logs/evaluate_model/{{benchmark}}.{{which}}.log",

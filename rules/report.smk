@@ -11,7 +11,19 @@ rule summarize_run:
         model=f"{RESULTS}/model",
         notice=f"{RESULTS}/NOTICE.txt",
     output:
-        summary=f"{RESULTS}/summary.json",
+        summary=report(
+            f"{RESULTS}/summary.json",
+            caption="captions/summary.rst",
+            category="Run",
+            labels={"what": "counts, reasons, costs, scores"},
+        ),
+        # The complete config: with it and the same commit anybody can make the run again.
+        config=report(
+            f"{RESULTS}/config.yaml",
+            caption="captions/config.rst",
+            category="Run",
+            labels={"what": "complete config"},
+        ),
     log:
         f"{RESULTS}/logs/summarize_run/all.log",
     benchmark:
@@ -35,10 +47,17 @@ rule render_report:
         summary=f"{RESULTS}/summary.json",
         kept=rules.summarize_run.input.kept,
         dropped=rules.summarize_run.input.dropped,
+        clusters=cluster_files(),
+        prompts=[f"{RESULTS}/prompts/{step}.json" for step in run_jobs().get("draw_prompts", ())],
         loss=f"{RESULTS}/training/loss.csv",
         evaluation=evaluations(),
     output:
-        report=f"{RESULTS}/report.html",
+        report=report(
+            f"{RESULTS}/report.html",
+            caption="captions/report.rst",
+            category="Run",
+            labels={"what": "the whole run, to look at"},
+        ),
     log:
         f"{RESULTS}/logs/render_report/all.log",
     benchmark:

@@ -33,7 +33,12 @@ rule write_notice:
     input:
         files=imported_notice(),
     output:
-        notice=f"{RESULTS}/NOTICE.txt",
+        notice=report(
+            f"{RESULTS}/NOTICE.txt",
+            caption="captions/notice.rst",
+            category="Data",
+            labels={"what": "notices of the sources' licences"},
+        ),
         stats=f"{RESULTS}/stats/write_notice/all.json",
     log:
         f"{RESULTS}/logs/write_notice/all.log",

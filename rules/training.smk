@@ -9,7 +9,12 @@ rule train_model:
         model=directory(f"{RESULTS}/model"),
         # Snakemake does not look into folders: by this file a model that was trained again and is the same is known to be so.
         weights=f"{RESULTS}/training/weights.json",
-        loss=f"{RESULTS}/training/loss.csv",
+        loss=report(
+            f"{RESULTS}/training/loss.csv",
+            caption="captions/loss.rst",
+            category="Training",
+            labels={"what": "loss by optimizer step"},
+        ),
         stats=f"{RESULTS}/stats/train_model/all.json",
     log:
         f"{RESULTS}/logs/train_model/all.log",

@@ -1,7 +1,9 @@
 """Summarize the run: counts, reasons, costs, scores; the tuned model's card gets its scores."""
 
+from pathlib import Path
+
 from selfalign.data.job import run_script, say, write_json
-from selfalign.report.summary import summarize
+from selfalign.report.summary import config_text, summarize
 from selfalign.training.card import complete_card
 
 
@@ -9,6 +11,7 @@ def main(smk):
     files = smk.input
     summary = summarize(smk.params.cfg, files.kept, files.dropped, files.stats, files.loss, files.evaluation, files.notice)
     write_json(summary, smk.output.summary)
+    Path(smk.output.config).write_text(config_text(summary["config"]), encoding="utf-8")
     complete_card(smk.input.model, files.evaluation)
     say(f"final dataset: {summary['final_rows']:,} rows")
     for benchmark, models in summary["evaluation"].items():

@@ -3,10 +3,16 @@
 import json
 from types import SimpleNamespace
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from selfalign.data.files import to_dropped, to_table, write_dropped, write_shard
 from selfalign.data.tables import SCHEMAS, STEP_OF
+from selfalign.dedup.clusters import CLUSTERS
+from selfalign.report.collect import collect
+from selfalign.report.render import render
+from selfalign.report.summary import summarize
 
 CFG = {
     "judge": {"draws": 1},
@@ -16,6 +22,7 @@ CFG = {
     "model": {"path": "models/tiny"},
     "prices": {"gpu_hour": 0, "prompt_tokens": 1.0, "output_tokens": 2.0},
     "sources": [{"name": "library", "kind": "stdlib", "licence": "PSF-2.0"}],
+    "results_dir": "results",
 }
 TEXTS = {
     "content": "def double(x):\n    return 2 * x",
@@ -46,6 +53,17 @@ class Run(SimpleNamespace):
         write_shard(to_table([row(dataset, number) for number in kept], dataset), self.folder / dataset / f"{name}.parquet", dataset)
         write_dropped(to_dropped(rows), self.folder / "dropped" / dataset / f"{name}.parquet")
 
+    def cluster_file(self, part):
+        """Where a near-dedup pass leaves its clusters."""
+        path = self.folder / "dedup" / part / "clusters.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return str(path)
+
+    @staticmethod
+    def clusters_table(rows):
+        """Clusters of these (id, representative, size)."""
+        return pa.table([list(column) for column in zip(*rows, strict=True)], schema=CLUSTERS)
+
     @property
     def kept(self):
         return [str(path) for dataset in STEP_OF for path in sorted((self.folder / dataset).glob("*.parquet"))]
@@ -74,7 +92,7 @@ def run(tmp_path):
     run.stats = []
     for number, step in enumerate([*STEP_OF.values(), "train_model"]):
         facts = {"rule": step, "shard": "0", "seconds": 1.5, "cpu_seconds": 1.0, "peak_memory_mb": 100 + number}
-        facts |= {"output_tokens": 7, "finish": {"stop": 3}}
+        facts |= {"output_tokens": 7, "finish": {"stop": 3}, "fingerprint": "f00d"}
         path = tmp_path / "stats" / f"{step}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(facts))
@@ -84,7 +102,26 @@ def run(tmp_path):
     run.evaluation = []
     for which, passed in (("base", 3), ("tuned", 5)):
         path = tmp_path / f"miniature.{which}.json"
-        item = {"task_id": "mini/1", "verdict": "assertion_failed", "detail": "assert f(1) == <2>", "completion": "return 3"}
+        item = {"task_id": "Miniature/1", "verdict": "assertion_failed", "detail": "assert f(1) == <2>", "completion": "return 3"}
         path.write_text(json.dumps({"problems": 10, "form": "chat", "greedy": score(passed, 10), "mean": None, "items": [item]}))
         run.evaluation.append(str(path))
     return run
+
+
+@pytest.fixture
+def summary(run):
+    return summarize(run.cfg, run.kept, run.dropped, run.stats, run.loss, run.evaluation, "results/NOTICE.txt")
+
+
+@pytest.fixture
+def summary_file(summary, tmp_path):
+    path = tmp_path / "summary.json"
+    path.write_text(json.dumps(summary))
+    return str(path)
+
+
+@pytest.fixture
+def page(run, summary_file):
+    """The report of the run, its functions being near-duplicates."""
+    pq.write_table(run.clusters_table([(f"{1:016x}", f"{1:016x}", 2), (f"{2:016x}", f"{1:016x}", 2)]), run.cluster_file("functions"))
+    return render(collect(summary_file, run.kept, run.dropped, [run.cluster_file("functions")], [], run.loss, run.evaluation))

@@ -1,7 +1,7 @@
 """What generation cost: the engine's work of this run, and the tokens behind each accepted row."""
 
 from selfalign.report.generation import generation_costs
-from selfalign.report.render import _fewshot
+from selfalign.report.sections import fewshot
 
 FREE = {"gpu_hour": 0, "prompt_tokens": 0, "output_tokens": 0}
 
@@ -43,6 +43,6 @@ def test_a_run_without_model_steps_and_a_step_without_rows():
 def test_the_report_shows_how_often_each_example_was_used():
     usage = {"extract_concepts": {"shown": {"10": 7, "2": 9}, "first": {"2": 4}, "orders": {"2-10": 4, "10-2": 3}}, "judge_seeds": {}}
     usage["judge_seeds"] = {"shown": {}, "first": {}, "orders": {"own": 12}}
-    page = _fewshot(usage)
+    page = fewshot(usage)
     assert "2: 9 (4), 10: 7 (0)" in page and "2 orders, 3 to 4 rows each" in page
     assert "12 rows with a draw of their own" in page

@@ -14,7 +14,11 @@ LIBRARY = Path(__file__).resolve().parents[1]
 PACKAGE = LIBRARY.name
 _LENGTH = 12
 # Files, or folders of them, that a module does not import but runs as programs of their own or reads.
-_FILES_OF = {"selfalign.execution.sandbox": "execution/inside", "selfalign.training.card": "training/card.md"}
+_FILES_OF = {
+    "selfalign.execution.sandbox": "execution/inside",
+    "selfalign.training.card": "training/card.md",
+    "selfalign.report.render": "report/page",
+}
 _C_TEXT_OR_SPACE = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|(?:\s|//[^\n]*|/\*.*?\*/)+', re.DOTALL)
 
 

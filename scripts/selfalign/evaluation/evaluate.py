@@ -51,7 +51,7 @@ def evaluate_model(cfg: dict, data: str, tuned: str | None, cache_dir: str | Non
         result = evaluate(problems, engine, tokenizer, forms, cfg, cache_dir, f"{benchmark['name']} {which}")
     finally:
         engine.close()
-    return {"benchmark": benchmark["name"], "which": which, "data": str(data), **result}, asdict(engine.usage)
+    return {"benchmark": benchmark["name"], "which": which, "data": str(data), **result}, {"fingerprint": engine.fingerprint, **asdict(engine.usage)}
 
 
 def evaluate(

@@ -29,4 +29,4 @@ def run_step(smk: Any, step: Callable, source: str, dataset: str) -> dict:
     counts = {"rows_in": rows.num_rows, "asked": asked, "kept": kept.num_rows, "dropped": dropped.num_rows, "failed": failed_rows(dropped)}
     # The loading of the model, and parsing between completions, are part of what an engine's GPU is held for.
     times = {"engine_seconds": round(seconds, 3), "gpu_hours": round(seconds * engine.gpus / 3600, 6)}
-    return {**counts, **asdict(engine.usage), **times, "fewshot": count_usage(prompts, engine.prefixes)}
+    return {**counts, "fingerprint": engine.fingerprint, **asdict(engine.usage), **times, "fewshot": count_usage(prompts, engine.prefixes)}

@@ -34,19 +34,22 @@ class LostRowsError(SelfalignError):
 def count_steps(kept: Iterable[str], dropped: Iterable[str], cfg: dict[str, Any]) -> list[dict[str, Any]]:
     """One dict for each step: step, dataset, rows_in, draws, asked, kept, dropped, reasons (every documented one, zeros too).
 
-    `kept` and `dropped` are parquet files in folders named after their dataset. The first step (of a run with `inputs`: the import) has no rows
-    before it: it is asked for what it found. LostRowsError if a step's rows do not add up.
+    `kept` and `dropped` are parquet files in folders named after their dataset; a step without any is left out. The first step (of a run
+    with `inputs`: the import) has no rows before it: it is asked for what it found. LostRowsError if a step's rows do not add up.
     """
     kept_files, dropped_files = _by_dataset(kept), _by_dataset(dropped)
     steps: list[dict[str, Any]] = []
     rows = {dataset: sum(_rows(path) for path in kept_files[dataset]) for dataset in STEP_OF}
     entry = entry_of(cfg)
     for dataset, step in steps_from(entry).items():
+        if not kept_files[dataset] and not dropped_files[dataset]:
+            continue
         reasons = _reasons(step, dropped_files[dataset])
         total = sum(reasons.values())
-        parent = _PARENT.get(dataset) if dataset != entry else None
-        rows_in = rows[parent] if parent else rows[dataset] + total
-        draws = cfg[_DRAWS[dataset]]["draws"] if parent and dataset in _DRAWS else 1
+        parent = _PARENT.get(dataset)
+        begins = dataset == entry or parent is None or not kept_files[parent]
+        rows_in = rows[dataset] + total if begins else rows[parent]
+        draws = 1 if begins or dataset not in _DRAWS else cfg[_DRAWS[dataset]]["draws"]
         counts = {"rows_in": rows_in, "draws": draws, "asked": rows_in * draws, "kept": rows[dataset], "dropped": total}
         steps.append({"step": step, "dataset": dataset, **counts, "reasons": reasons})
         if counts["asked"] != counts["kept"] + total:
@@ -60,7 +63,7 @@ def count_steps(kept: Iterable[str], dropped: Iterable[str], cfg: dict[str, Any]
 
 def _by_dataset(paths: Iterable[str]) -> dict[str, list[str]]:
     files: dict[str, list[str]] = {dataset: [] for dataset in STEP_OF}
-    for path in paths:
+    for path in filter(os.path.exists, paths):
         files[Path(path).parent.name].append(path)
     return files
 

@@ -13,7 +13,9 @@ def generation_costs(steps: list[dict[str, Any]], prices: dict[str, float]) -> d
     the unit of the prices; None without prices) are of this run's jobs, in which answers from the request cache cost nothing.
     tokens_per_row: prompt tokens that were computed and output tokens, for each row that was kept; of the total, for each response.
     """
-    table = {step["step"]: _costs(step["cost"], step["kept"], prices) for step in steps if step["step"] in STEPS and "requests" in step["cost"]}
+    table = {
+        step["step"]: _costs(step["cost"], step["kept"], prices) for step in steps if "requests" in step.get("cost", {}) and step["step"] in STEPS
+    }
     if table:
         last = max((step for step in steps if step["step"] in table), key=lambda step: list(STEPS).index(step["step"]))
         costs = [step["cost"] for step in steps if step["step"] in table]

@@ -2,51 +2,52 @@
 
 import csv
 import json
-import platform
 from collections.abc import Iterable, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from selfalign.report.environment import environment
 from selfalign.report.funnel import count_steps
 from selfalign.report.generation import STEPS as GENERATION
 from selfalign.report.generation import generation_costs
 
-_PACKAGES = ("torch", "transformers", "tokenizers", "snakemake", "pyarrow", "tree-sitter", "tree-sitter-python", "datasketch", "basedpyright")
 _COST = ("seconds", "cpu_seconds", "peak_memory_mb")
-_NOT_ADDED = ("rule", "shard", "rows_in", "kept", "dropped", *_COST)
+_NOT_ADDED = ("rule", "shard", "requested", "rows_in", "kept", "dropped", *_COST)
 
 
 def summarize(
     cfg: dict[str, Any], kept: Sequence[str], dropped: Sequence[str], stats: Iterable[str], loss: str, evaluation: Iterable[str], notice: str
 ) -> dict[str, Any]:
-    """The summary of a run from its files. LostRowsError if rows of a step do not add up."""
+    """The summary of a run from its files. What the run did not make is left out; LostRowsError if rows of a step do not add up."""
     steps = count_steps(kept, dropped, cfg)
-    jobs = [_read(path) for path in stats]
+    jobs = [_read(path) for path in stats if Path(path).exists()]
     by_rule: dict[str, list[dict]] = {}
     for job in jobs:
         by_rule.setdefault(job["rule"], []).append(job)
     costs = {rule: _cost(rows) for rule, rows in by_rule.items()}
     for step in steps:
-        step["cost"] = costs[step["step"]]
+        if step["step"] in costs:
+            step["cost"] = costs[step["step"]]
     fewshot = {step: costs[step].pop("fewshot") for step in GENERATION if "fewshot" in costs.get(step, {})}
     executed = next((step for step in steps if step["step"] == "execute_responses"), None)
     return {
-        "final_rows": steps[-1]["kept"],
+        "final_rows": next((step["kept"] for step in steps if step["dataset"] == "dataset"), 0),
         "steps": steps,
         "verdicts": {"passed": executed["kept"], **executed["reasons"]} if executed else {},
-        "training": {**{key: value for key, value in by_rule["train_model"][0].items() if key not in ("rule", "shard")}, "loss": _losses(loss)},
-        "evaluation": _evaluation(evaluation),
+        "training": _training(by_rule.get("train_model", []), loss),
+        "evaluation": _evaluation(path for path in evaluation if Path(path).exists()),
         "generation": generation_costs(steps, cfg["prices"]),
         "fewshot": fewshot,
         "cost": {
-            "seconds": round(sum(job["seconds"] for job in jobs), 3),
-            "cpu_seconds": round(sum(job["cpu_seconds"] for job in jobs), 3),
-            "peak_memory_mb": max(job["peak_memory_mb"] for job in jobs),
+            "seconds": round(sum(job.get("seconds", 0) for job in jobs), 3),
+            "cpu_seconds": round(sum(job.get("cpu_seconds", 0) for job in jobs), 3),
+            "peak_memory_mb": max((job.get("peak_memory_mb", 0) for job in jobs), default=0),
             "rules": costs,
         },
         "licences": {"sources": [{key: source[key] for key in ("name", "kind", "licence")} for source in cfg["sources"]], "notice": notice},
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}},
+        "environment": environment(jobs),
         "config": cfg,
     }
 
@@ -54,8 +55,8 @@ def summarize(
 def _cost(jobs: list[dict]) -> dict[str, Any]:
     """What the jobs of a rule cost together: times and numbers (tokens, requests) added up, memory of the largest."""
     total: dict[str, Any] = {"jobs": len(jobs)}
-    total |= {name: round(sum(job[name] for job in jobs), 3) for name in ("seconds", "cpu_seconds")}
-    total["peak_memory_mb"] = max(job["peak_memory_mb"] for job in jobs)
+    total |= {name: round(sum(job.get(name, 0) for job in jobs), 3) for name in ("seconds", "cpu_seconds")}
+    total["peak_memory_mb"] = max(job.get("peak_memory_mb", 0) for job in jobs)
     for job in jobs:
         _add(total, {name: value for name, value in job.items() if name not in _NOT_ADDED})
     return total
@@ -70,10 +71,13 @@ def _add(total: dict[str, Any], facts: dict[str, Any]) -> None:
             total[name] = total.get(name, 0) + value
 
 
-def _losses(path: str) -> dict[str, float | int]:
-    with open(path, newline="", encoding="utf-8") as file:
+def _training(jobs: Sequence[dict[str, Any]], loss: str) -> dict[str, Any]:
+    if not jobs or not Path(loss).exists():
+        return {}
+    with open(loss, newline="", encoding="utf-8") as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
-    return {"steps": len(losses), "first": losses[0], "last": losses[-1]}
+    facts = {key: value for key, value in jobs[0].items() if key not in ("rule", "shard", "requested")}
+    return {**facts, "loss": {"steps": len(losses), "first": losses[0], "last": losses[-1]} if losses else {"steps": 0}}
 
 
 def _evaluation(paths: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -93,6 +97,13 @@ def _evaluation(paths: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 def _gain(base: dict | None, tuned: dict | None) -> float | None:
     return round(100 * (tuned["score"] - base["score"]), 2) if base and tuned else None
+
+
+def config_text(config: dict[str, Any]) -> str:
+    """The complete config of a run as YAML, to run it again with."""
+    return "# The complete config of this run: snakemake --configfile THIS_FILE makes it again.\n" + yaml.safe_dump(
+        json.loads(json.dumps(config)), sort_keys=False, allow_unicode=True, width=140
+    )
 
 
 def _read(path: str) -> Any:
