@@ -6,7 +6,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from selfalign.data.config import HUB, Compared, entry_of, hub_environment, is_local_model, load_config, pick
+from selfalign.data.config import ADDRESSES, HUB, Compared, entry_of, hub_environment, is_local_model, load_config, pick
 from selfalign.data.errors import ConfigError, InputError
 from selfalign.data.files import remove_temporary_files
 from selfalign.data.notice import notice_beside
@@ -14,6 +14,7 @@ from selfalign.data.prune import prune
 from selfalign.data.slurm import cancel_leftover_jobs
 from selfalign.data.source_hash import source_hashes
 from selfalign.data.tables import ANCESTORS, STEP_OF, steps_from
+from selfalign.evaluation.rows import data_files
 from selfalign.exchange.export import NEEDS, PROMPTED
 from selfalign.exchange.reader import input_files
 from selfalign.generation.fewshot import load_fewshot
@@ -39,14 +40,15 @@ PARTS = ("instruction", "response", "code")  # of a candidate: one near-dedup pa
 
 def extra_name(address):
     """A name for a benchmark that only decontamination sees: its address without kind, owner and suffix."""
-    path = address.removeprefix(f"{HUB}datasets/").partition("/")[2] if address.startswith(HUB) else address
+    path = address.removeprefix(f"{HUB}datasets/").removeprefix("https://").partition("/")[2] if address.startswith(ADDRESSES) else address
     return "-".join(Path(path).with_suffix("").parts).strip("-")
 
 
 # Benchmarks by name: files here, or files that fetch_benchmark makes of an address on the hub.
-EVALUATED = {benchmark["name"]: benchmark["data"] for benchmark in CONFIG["evaluation"]["benchmarks"]}
+BENCHMARKS = {benchmark["name"]: benchmark for benchmark in CONFIG["evaluation"]["benchmarks"]}
+EVALUATED = {name: benchmark["data"] for name, benchmark in BENCHMARKS.items()}
 EXTRA = {extra_name(address): address for address in CONFIG["decontamination"]["extra"]}
-FETCHED = {name: address for name, address in {**EVALUATED, **EXTRA}.items() if address.startswith(HUB)}
+FETCHED = {name: address for name, address in {**EVALUATED, **EXTRA}.items() if address.startswith(ADDRESSES)}
 
 
 EXPORTED = tuple(dataset for dataset in NEEDS if dataset in MADE and dataset != ENTRY)
@@ -117,9 +119,22 @@ def imported_notice():
     return [str(path)] if path else []
 
 
-def benchmark_file(name):
-    """The local file of a benchmark."""
-    return f"{RESULTS}/fetched/{name}.jsonl" if name in FETCHED else {**EVALUATED, **EXTRA}[name]
+def benchmark_files(*names):
+    """The local files of benchmarks."""
+    files = []
+    for name in names:
+        try:
+            local = data_files({**EXTRA, **EVALUATED}[name], BENCHMARKS.get(name, {}).get("release", 0))
+        except InputError as error:
+            sys.exit(f"config: {error}")
+        files += [f"{RESULTS}/fetched/{name}.jsonl"] if name in FETCHED else local
+    return files
+
+
+def fetched_from(wildcards):
+    """Where a benchmark is fetched from, as evaluation.fetch takes it."""
+    benchmark = BENCHMARKS.get(wildcards.benchmark, {})
+    return {"address": FETCHED[wildcards.benchmark], **{key: benchmark[key] for key in ("sha256", "release") if key in benchmark}}
 
 
 def evaluations():

@@ -1,7 +1,7 @@
 # Scores of the base and of the tuned model, and the comparison of training on passing, random and failing responses.
 
 
-# A benchmark whose address is on the hub, as a file in HumanEval's format.
+# A benchmark that lies at an address, as a file here.
 rule fetch_benchmark:
     output:
         data=f"{RESULTS}/fetched/{{benchmark}}.jsonl",
@@ -16,7 +16,7 @@ rule fetch_benchmark:
         mem_mb=memory(400),
         runtime=15,
     params:
-        address=lambda wildcards: FETCHED[wildcards.benchmark],
+        source=fetched_from,
         sources=sources("fetch_benchmark"),
     message:
         "Fetching benchmark {wildcards.benchmark}"
@@ -26,7 +26,7 @@ rule fetch_benchmark:
 
 rule evaluate_model:
     input:
-        data=lambda wildcards: benchmark_file(wildcards.benchmark),
+        data=lambda wildcards: benchmark_files(wildcards.benchmark),
         model=lambda wildcards: [ancient(f"{RESULTS}/model")] if wildcards.which == "tuned" else [],
         weights=lambda wildcards: [f"{RESULTS}/training/weights.json"] if wildcards.which == "tuned" else [],
         base=lambda wildcards: model_files() if wildcards.which == "base" else [],
@@ -67,7 +67,7 @@ rule ablate:
         responses=shards("responses"),
         executed=shards("executed"),
         dropped=shards("dropped/executed"),
-        benchmarks=[benchmark_file(name) for name in EVALUATED],
+        benchmarks=benchmark_files(*EVALUATED),
         base=model_files(),
     output:
         ablation=f"{RESULTS}/ablation.json",
@@ -86,6 +86,7 @@ rule ablate:
         gpu=max(ENGINE_GPUS, TRAINING_GPUS),
     params:
         cfg=cfg("model", "engine", "execution", "training", "evaluation", "selection", "decontamination", "ablation", "seed"),
+        data=[benchmark_files(name) for name in EVALUATED],
         cache_dir=CACHE,
         sources=sources("ablate"),
     message:

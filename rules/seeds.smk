@@ -55,7 +55,7 @@ rule filter_functions:
     input:
         extracted=f"{RESULTS}/extracted/{{s}}.parquet",
         clusters=f"{RESULTS}/dedup/functions/clusters.parquet",
-        benchmarks=[benchmark_file(name) for name in [*EVALUATED, *EXTRA]],
+        benchmarks=benchmark_files(*EVALUATED, *EXTRA),
     output:
         functions=f"{RESULTS}/functions/{{s}}.parquet",
         dropped=f"{RESULTS}/dropped/functions/{{s}}.parquet",

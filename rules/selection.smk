@@ -5,7 +5,7 @@ rule choose_responses:
     input:
         executed=f"{RESULTS}/executed/{{s}}.parquet",
         instructions=f"{RESULTS}/instructions/{{s}}.parquet",
-        benchmarks=[benchmark_file(name) for name in [*EVALUATED, *EXTRA]],
+        benchmarks=benchmark_files(*EVALUATED, *EXTRA),
     output:
         candidates=f"{RESULTS}/candidates/{{s}}.parquet",
         dropped=f"{RESULTS}/dropped/candidates/{{s}}.parquet",

@@ -13,7 +13,7 @@ def main(smk):
     verdicts = {row["id"]: row["verdict"] for row in executed.to_pylist()} | {row["id"]: row["reason"] for row in dropped.to_pylist()}
     problems = Decontamination(map(load_benchmark, smk.input.benchmarks), cfg["decontamination"]["ngram"])
     pool = make_pool(read_shards(smk.input.instructions), responses, verdicts, problems)
-    result = ablate(pool, cfg, smk.input.benchmarks, smk.params.cache_dir)
+    result = ablate(pool, cfg, smk.params.data, smk.params.cache_dir)
     write_json(result, smk.output.ablation)
     return {"rows_in": responses.num_rows, "trainings": len(result["runs"])}
 

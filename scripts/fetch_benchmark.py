@@ -1,11 +1,11 @@
-"""Fetch a benchmark from the hub."""
+"""Fetch a benchmark from its address."""
 
 from selfalign.data.job import run_script
 from selfalign.evaluation.fetch import fetch_benchmark
 
 
 def main(smk):
-    return {"problems": fetch_benchmark(smk.params.address, smk.output.data)}
+    return {"problems": fetch_benchmark(**smk.params.source, path=smk.output.data)}
 
 
 if __name__ == "__main__":

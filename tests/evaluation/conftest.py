@@ -9,10 +9,15 @@ from tokenizers import ByteLevelBPETokenizer
 from transformers import PreTrainedTokenizerFast, Starcoder2Config, Starcoder2ForCausalLM
 
 from selfalign.data.config import defaults
-from selfalign.evaluation.humaneval import load_problems
+from selfalign.evaluation.kinds import load_tasks
 
 MINIATURE = Path(__file__).parents[2] / "benchmarks" / "miniature.jsonl"
 END = "<|endoftext|>"
+
+
+def benchmark(name, **settings):
+    """An item of the config's evaluation.benchmarks."""
+    return {"name": name, "data": "", "sha256": "", "python": "", "release": 0, "from": "", "to": "", "limit": 0, **settings}
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +30,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def problems(data):
-    return load_problems(data)
+    return load_tasks(benchmark("six"), [data])
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +53,12 @@ def cfg(base, data):
     """A complete config of model, engine, execution, training, evaluation, selection, decontamination, ablation and seed."""
     parts = ("engine", "execution", "training", "evaluation", "selection", "decontamination", "ablation")
     config = {"model": {"path": str(base), "revision": "", "context": 0}, **{part: defaults(part) for part in parts}, "seed": 3}
-    config["evaluation"] |= {"benchmarks": [{"name": "six", "data": str(data), "limit": 0}], "max_new_tokens": 8}
+    config["evaluation"] |= {"benchmarks": [benchmark("six", data=str(data))], "max_new_tokens": 8}
     config["training"] |= {"dtype": "float32", "epochs": 2, "batch_size": 4, "micro_batch": 2, "threads": 1, "learning_rate": 0.003}
     return json.loads(json.dumps(config))
+
+
+@pytest.fixture
+def rows(data):
+    """The problems as they are in the file."""
+    return [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]

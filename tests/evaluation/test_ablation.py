@@ -87,7 +87,7 @@ def test_what_is_left_out_is_counted(world, nothing, problems):
     rows = responses.to_pylist()
     verdicts[rows[0]["id"]] = "infrastructure"
     rows[1]["response"] = "no sections at all"
-    rows[2]["response"] = response("copied", "1").replace("Think.", problems[0].prompt)
+    rows[2]["response"] = response("copied", "1").replace("Think.", problems[0].text)
     pool = make_pool(instructions, to_table(rows, "responses"), verdicts, nothing)
     assert pool.left_out == {"infrastructure": 1, "sections": 1, "contaminated": 1}
     kept = sum(len(several) for side in (pool.passing, pool.failing) for several in side.values())
@@ -105,7 +105,7 @@ def test_impossible_sizes_are_refused(world, nothing):
 def test_every_arm_is_trained_and_scored_for_every_seed(world, nothing, cfg, data, tmp_path):
     cfg["ablation"] = {"seeds": 2, "size": 4}
     cfg["evaluation"] |= {"max_new_tokens": 2, "samples": 1}
-    result = ablate(make_pool(*world, nothing), cfg, [str(data)], str(tmp_path))
+    result = ablate(make_pool(*world, nothing), cfg, [[str(data)]], str(tmp_path))
     assert [(run["arm"], run["seed"], run["rows"]) for run in result["runs"]] == [(arm, seed, 4) for seed in (3, 4) for arm in ARMS]
     assert [run["passing_rows"] for run in result["runs"] if run["arm"] != "random"] == [4, 0, 4, 0]
     assert len({run["last_loss"] for run in result["runs"]}) == 6

@@ -30,9 +30,9 @@ class Scripted:
 
 
 @pytest.fixture
-def solve(problems):
+def solve(problems, rows):
     """The right completion by function name."""
-    return {problem.entry_point: "\n" + problem.canonical_solution.rstrip() for problem in problems}
+    return {problem.entry_point: "\n" + row["canonical_solution"].rstrip() for problem, row in zip(problems, rows, strict=True)}
 
 
 def run(problems, base, cfg, answer, forms, samples=0):
@@ -112,10 +112,10 @@ def test_an_engine_that_gives_up_is_an_error_and_not_a_lower_score(problems, bas
 
 def test_a_real_model_through_the_real_engine(cfg, data, tmp_path):
     cfg["evaluation"]["samples"] = 2
-    result, cost = evaluate_model(cfg, str(data), None, str(tmp_path))
+    result, cost = evaluate_model(cfg, [str(data)], None, str(tmp_path))
     assert (result["benchmark"], result["which"], result["greedy"]["passed"]) == ("six", "base", 0)
     assert cost["requests"] in (24, 36)  # greedy in two forms; samples of one, or of both if they tie
-    again, cost = evaluate_model(cfg, str(data), None, str(tmp_path))
+    again, cost = evaluate_model(cfg, [str(data)], None, str(tmp_path))
     assert again == result and cost["cached"]["requests"] == cost["requests"]
-    tuned, _ = evaluate_model(cfg, str(data), cfg["model"]["path"], str(tmp_path))
+    tuned, _ = evaluate_model(cfg, [str(data)], cfg["model"]["path"], str(tmp_path))
     assert (tuned["which"], tuned["form"], list(tuned["forms"])) == ("tuned", "chat", ["chat"])

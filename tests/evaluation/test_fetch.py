@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import json
 
 import pyarrow as pa
@@ -26,18 +27,31 @@ def test_gzipped_jsonl(tmp_path):
     assert lines(tmp_path / "a.jsonl") == [row]
 
 
+def test_release_of_a_folder_is_its_files_in_order(tmp_path):
+    for name in ("test", "test2", "test3"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"question_id": name, "code": "kept as it is"}) + "\n")
+    assert fetch_benchmark(str(tmp_path), tmp_path / "out.jsonl", release=2) == 2
+    assert [row["question_id"] for row in lines(tmp_path / "out.jsonl")] == ["test", "test2"] and "code" in lines(tmp_path / "out.jsonl")[0]
+    with pytest.raises(InputError, match="set release"):
+        fetch_benchmark(str(tmp_path), tmp_path / "out.jsonl")
+
+
+def test_wrong_digest_leaves_no_file(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"prompt": "x"}\n')
+    with pytest.raises(InputError, match="its SHA-256 is"):
+        fetch_benchmark(str(tmp_path / "a.jsonl"), tmp_path / "out.jsonl", sha256="0" * 64)
+    assert not (tmp_path / "out.jsonl").exists()
+    right = hashlib.sha256((tmp_path / "a.jsonl").read_bytes()).hexdigest()
+    assert fetch_benchmark(str(tmp_path / "a.jsonl"), tmp_path / "out.jsonl", sha256=right) == 1
+
+
 def test_missing_file_names_the_address_and_the_way_out(tmp_path):
     with pytest.raises(InputError, match="none.parquet: cannot be fetched .*put its path into the config"):
         fetch_benchmark(str(tmp_path / "none.parquet"), tmp_path / "out.jsonl")
 
 
-def test_problem_without_a_solution_is_refused(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"prompt": "x"}\n')
-    with pytest.raises(InputError, match="problem 1 has no canonical_solution; its columns are prompt"):
-        fetch_benchmark(str(tmp_path / "a.jsonl"), tmp_path / "out.jsonl")
-
-
-def test_file_that_is_not_json_is_refused(tmp_path):
-    (tmp_path / "a.jsonl").write_text("<html>")
+@pytest.mark.parametrize("text", ["<html>", "[]"])
+def test_file_that_is_not_json_objects_is_refused(tmp_path, text):
+    (tmp_path / "a.jsonl").write_text(text)
     with pytest.raises(InputError, match="neither parquet nor JSONL"):
         fetch_benchmark(str(tmp_path / "a.jsonl"), tmp_path / "out.jsonl")

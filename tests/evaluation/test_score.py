@@ -8,6 +8,8 @@ from selfalign.evaluation.command import add_parsers
 from selfalign.evaluation.score import load_samples
 from selfalign.training.model import load_model, load_tokenizer
 
+WRONG = "    return None\n"
+
 
 def command(*words):
     parser = argparse.ArgumentParser()
@@ -21,30 +23,51 @@ def write(path, rows):
     return path
 
 
-def test_canonical_solutions_pass_as_completions_and_as_solutions(problems, data, tmp_path, capsys):
-    rows = [{"task_id": problem.task_id, "completion": problem.canonical_solution} for problem in problems[:3]]
-    rows += [{"task_id": problem.task_id, "solution": problem.prompt + problem.canonical_solution} for problem in problems[3:]]
-    command("score", "--benchmark", "six", "--data", data, write(tmp_path / "samples.jsonl", rows))
+def completion(row, text=None):
+    return {"task_id": row["task_id"], "completion": row["canonical_solution"] if text is None else text}
+
+
+def test_canonical_solutions_pass_as_completions_and_as_solutions(rows, data, tmp_path, capsys):
+    samples = [completion(row) for row in rows[:3]]
+    samples += [{"task_id": row["task_id"], "solution": row["prompt"] + row["canonical_solution"]} for row in rows[3:]]
+    command("score", "--benchmark", "six", "--data", data, write(tmp_path / "samples.jsonl", samples))
     assert capsys.readouterr().out.splitlines()[-1] == "six: 6 of 6 (100.0%)"
 
 
-def test_wrong_and_missing_samples_count_as_failures(problems, data, tmp_path, capsys):
-    rows = [{"task_id": problem.task_id, "completion": problem.canonical_solution} for problem in problems[:3]]
-    rows.append({"task_id": problems[3].task_id, "completion": "    return None\n"})
+def test_wrong_and_missing_samples_count_as_failures(rows, data, tmp_path, capsys):
+    samples = [*(completion(row) for row in rows[:3]), completion(rows[3], WRONG)]
     output = tmp_path / "verdicts.json"
-    command("score", "--benchmark", "six", "--data", data, "--output", output, write(tmp_path / "samples.jsonl", rows))
+    command("score", "--benchmark", "six", "--data", data, "--output", output, write(tmp_path / "samples.jsonl", samples))
     assert capsys.readouterr().out.splitlines() == ["  no_sample: 2", "  assertion_failed: 1", "six: 3 of 6 (50.0%)"]
-    assert [row["verdict"] for row in json.loads(output.read_text())] == ["passed"] * 3 + ["assertion_failed"] + ["no_sample"] * 2
+    result = json.loads(output.read_text())
+    assert [row["verdict"] for row in result["items"]] == ["passed"] * 3 + ["assertion_failed"] + ["no_sample"] * 2
+    assert (result["score"], result["problems"], result["samples"]) == (0.5, 6, 4)
+
+
+def test_several_samples_per_task_give_the_unbiased_pass_at_k(rows, data, tmp_path, capsys):
+    samples = [completion(row, None if number < right else WRONG) for row, right in zip(rows, (5, 2, 0, 1), strict=False) for number in range(5)]
+    output = tmp_path / "verdicts.json"
+    command("score", "--benchmark", "six", "--data", data, "--output", output, write(tmp_path / "samples.jsonl", samples))
+    # Four of six tasks have samples: (1 + 0.4 + 0 + 0.2) / 6, and at least one right among five for three of them.
+    assert capsys.readouterr().out.splitlines()[-3:] == ["  pass@1: 26.7%", "  pass@5: 50.0%", "six: 1.6 of 6 (26.7%)"]
+    assert json.loads(output.read_text())["pass_at"] == {"1": pytest.approx(1.6 / 6), "5": 0.5}
 
 
 @pytest.mark.parametrize(
-    ("row", "message"),
-    [({"task_id": "Miniature/0"}, "line 1 has neither"), ({"task_id": "Other/0", "completion": ""}, "no problem 'Other/0'"), (None, "no sample")],
+    ("line", "message"),
+    [
+        ('{"task_id": "Miniature/0"}', "line 1 has neither"),
+        ('{"task_id": "Other/0", "completion": ""}', "line 1: the benchmark has no problem 'Other/0'"),
+        ('{"task_id": "Miniature/0", "completion": "x"}\n{"task_id"', "line 2 is not JSON"),
+        ("", "no sample"),
+    ],
 )
-def test_bad_samples_are_refused_with_their_line(problems, tmp_path, row, message):
-    path = write(tmp_path / "samples.jsonl", [row] if row else [])
-    with pytest.raises(InputError, match=message):
+def test_bad_samples_are_refused_with_their_line(problems, tmp_path, line, message):
+    path = tmp_path / "samples.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(InputError, match=message) as error:
         load_samples(path, problems)
+    assert str(path) in str(error.value)
 
 
 def test_respond_prints_the_prefix_and_what_follows(cfg, tmp_path, capsys):
@@ -58,3 +81,8 @@ def test_respond_prints_the_prefix_and_what_follows(cfg, tmp_path, capsys):
 def test_a_benchmark_that_is_not_bundled_needs_its_file(tmp_path):
     with pytest.raises(InputError, match="--data"):
         command("score", "--benchmark", "humaneval", tmp_path / "samples.jsonl")
+
+
+def test_data_with_another_digest_is_refused(data, tmp_path):
+    with pytest.raises(InputError, match="its SHA-256 is [0-9a-f]{64}, and not the 000"):
+        command("score", "--benchmark", "six", "--data", data, "--sha256", "0" * 64, tmp_path / "samples.jsonl")

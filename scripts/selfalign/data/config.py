@@ -20,6 +20,7 @@ from selfalign.data.tables import ANCESTORS
 SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.yaml"
 IMPORTED = "import"  # the kind of the one source of a run with `inputs`
 HUB = "hf://"  # begins the address of a file on the Hugging Face hub
+ADDRESSES = (HUB, "https://")  # what is not a path here
 
 _TYPES = {"object": "a mapping", "array": "a list", "string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model")
@@ -230,7 +231,7 @@ def _check_files(config: dict[str, Any]) -> None:
     """ConfigError for what the schema cannot see: files that are not there, and keys that need one another."""
 
     def exists(key: str, path: str, hint: str = "") -> None:
-        if not path.startswith(HUB) and not Path(path).exists():
+        if not path.startswith(ADDRESSES) and not Path(path).exists():
             raise ConfigError(f"{key}: {path}: no such file{hint} (looked for in {os.getcwd()})")
 
     for key, value in _numbers(config, []):

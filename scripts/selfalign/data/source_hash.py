@@ -16,6 +16,7 @@ _LENGTH = 12
 # Files, or folders of them, that a module does not import but runs as programs of their own or reads.
 _FILES_OF = {
     "selfalign.execution.sandbox": "execution/inside",
+    "selfalign.evaluation.kinds": "evaluation/inside",
     "selfalign.training.card": "training/card.md",
     "selfalign.report.render": "report/page",
 }

@@ -86,11 +86,11 @@ def draw_arms(pool: Pool, size: int, selection: dict, seed: int) -> dict[str, li
     return arms
 
 
-def ablate(pool: Pool, cfg: dict, benchmarks: Sequence[str], cache_dir: str) -> dict[str, Any]:
+def ablate(pool: Pool, cfg: dict, benchmarks: Sequence[Sequence[str]], cache_dir: str) -> dict[str, Any]:
     """Train and evaluate every arm for every seed.
 
-    cfg: the config's model, engine, execution, training, evaluation, selection, ablation and seed. benchmarks: files, in the order of
-    cfg["evaluation"]["benchmarks"].
+    cfg: the config's model, engine, execution, training, evaluation, selection, ablation and seed. benchmarks: the files of each
+    of cfg["evaluation"]["benchmarks"].
     """
     passed = {row["id"] for rows in pool.passing.values() for row in rows}
     runs = []

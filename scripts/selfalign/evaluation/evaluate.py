@@ -4,15 +4,19 @@ All problems go through the engine in one call, and each distinct program runs o
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from selfalign.data.errors import EngineError
 from selfalign.data.ids import row_id, row_seed
 from selfalign.data.job import Progress
-from selfalign.evaluation.humaneval import STOPS, Problem, check_of, load_problems, prompt_of, solution_of
-from selfalign.evaluation.intervals import bootstrap, wilson
-from selfalign.evaluation.programs import run_programs
+from selfalign.evaluation.intervals import bootstrap, pass_at, wilson
+from selfalign.evaluation.kinds import kind_of, load_tasks
+from selfalign.evaluation.livecodebench import RepairTask
+from selfalign.evaluation.programs import execution_for, judge_solutions
+from selfalign.evaluation.rows import check_digest
+from selfalign.evaluation.task import FORMS, Task
+from selfalign.execution import execute
 from selfalign.generation.engines import Completion, Engine, Request, open_engine
 from selfalign.training.model import load_tokenizer
 from selfalign.training.template import special_tokens
@@ -34,14 +38,15 @@ class Answer:
         return self.verdict == "passed"
 
 
-def evaluate_model(cfg: dict, data: str, tuned: str | None, cache_dir: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(result, cost) of the base model, or of the tuned one in folder `tuned`, on the benchmark in file `data`.
+def evaluate_model(cfg: dict, data: Sequence[str], tuned: str | None, cache_dir: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(result, cost) of the base model, or of the tuned one in folder `tuned`, on the benchmark in the files `data`.
 
     cfg: the config's model, engine, execution, seed, and evaluation with one item in `benchmarks`. The cost is what its completions
     cost, as in the model steps.
     """
     benchmark = cfg["evaluation"]["benchmarks"][0]
-    problems = load_problems(data, benchmark["limit"], cfg["seed"])
+    problems = load_tasks(benchmark, data, cfg["seed"])
+    cfg = {**cfg, "execution": {**cfg["execution"], "python": benchmark["python"] or cfg["execution"]["python"]}}
     which = "base" if tuned is None else "tuned"
     model = cfg["model"] if tuned is None else {**cfg["model"], "path": tuned, "revision": ""}
     tokenizer = load_tokenizer(model)
@@ -51,11 +56,15 @@ def evaluate_model(cfg: dict, data: str, tuned: str | None, cache_dir: str | Non
         result = evaluate(problems, engine, tokenizer, forms, cfg, cache_dir, f"{benchmark['name']} {which}")
     finally:
         engine.close()
-    return {"benchmark": benchmark["name"], "which": which, "data": str(data), **result}, {"fingerprint": engine.fingerprint, **asdict(engine.usage)}
+    kind = kind_of(benchmark["name"])
+    origin = {"title": kind.title, "data": [str(path) for path in data], "sha256": check_digest(data)}
+    origin["published"] = kind.base if tuned is None else kind.tuned
+    cost = {"fingerprint": engine.fingerprint, **asdict(engine.usage)}
+    return {"benchmark": benchmark["name"], "which": which, **origin, **result}, cost
 
 
 def evaluate(
-    problems: Sequence[Problem], engine: Engine, tokenizer: Any, forms: Sequence[str], cfg: dict, cache_dir: str | None, label: str
+    problems: Sequence[Task], engine: Engine, tokenizer: Any, forms: Sequence[str], cfg: dict, cache_dir: str | None, label: str
 ) -> dict[str, Any]:
     """The result of one model on one benchmark: counts, scores, groups, and an item per problem.
 
@@ -75,7 +84,7 @@ def evaluate(
     best = max(leading, key=lambda form: sum(rates.get(form, [])))
     tried = {}
     for form in forms:
-        tried[form] = {"greedy": _greedy(scores[form], len(problems)), "mean": _mean(rates.get(form), settings)}
+        tried[form] = {"greedy": _greedy(scores[form], len(problems)), "mean": _mean(sampled.get(form), settings)}
     return {
         "problems": len(problems),
         "form": best,
@@ -89,7 +98,7 @@ def evaluate(
 class Asker:
     """Asks a model all problems at once, and runs what it answers."""
 
-    def __init__(self, problems: Sequence[Problem], engine: Engine, tokenizer: Any, cfg: dict, cache_dir: str | None, label: str):
+    def __init__(self, problems: Sequence[Task], engine: Engine, tokenizer: Any, cfg: dict, cache_dir: str | None, label: str):
         self.problems, self.engine, self.tokenizer = problems, engine, tokenizer
         self.cfg, self.cache_dir, self.label = cfg, cache_dir, label
         self.bos, _ = special_tokens(tokenizer)
@@ -100,8 +109,15 @@ class Asker:
         requests = [request for form in forms for problem in self.problems for request in self._requests(form, problem, samples, temperature)]
         completions = self._complete(requests)
         run = [place for place, completion in enumerate(completions) if completion.finish_reason != NOT_RUN]
-        programs = [(solution_of(asked[place][1], completions[place].text), check_of(asked[place][1])) for place in run]
-        verdicts = dict(zip(run, run_programs(programs, self.cfg["execution"], self.cache_dir, self.label), strict=True))
+        verdicts = dict(zip(run, self._judge([(asked[place], completions[place]) for place in run]), strict=True))
+        repair = [place for place in run if isinstance(asked[place][1], RepairTask) and verdicts[place][0] != "passed"]
+        if repair:
+            again = [self._second_request(requests[place], *asked[place], completions[place].text) for place in repair]
+            for place, completion in zip(repair, self._complete(again), strict=True):
+                if completion.finish_reason != NOT_RUN:
+                    completions[place] = completion
+            chat = [((FORMS[-1], asked[place][1]), completions[place]) for place in repair]
+            verdicts |= dict(zip(repair, self._judge(chat), strict=True))
         answers: dict[str, list[list[Answer]]] = {form: [[] for _ in self.problems] for form in forms}
         for place, completion in enumerate(completions):
             verdict, detail = verdicts.get(place, (NOT_RUN, completion.detail))
@@ -109,13 +125,24 @@ class Asker:
             answers[asked[place][0]][place // len(samples) % len(self.problems)].append(answer)
         return answers
 
-    def _requests(self, form: str, problem: Problem, samples: range, temperature: float) -> list[Request]:
-        text = prompt_of(problem, form, self.bos)
+    def _judge(self, answers: Sequence[tuple[tuple[str, Task], Completion]]) -> list[tuple[str, str]]:
+        solutions = [(task, task.solution(form, completion.text)) for (form, task), completion in answers]
+        return judge_solutions(solutions, self.cfg["execution"], self.cache_dir, self.label)
+
+    def _second_request(self, first: Request, form: str, task: RepairTask, completion: str) -> Request:
+        """The request for a repaired answer: for base models too in the chat form, which alone can say what went wrong."""
+        solution = task.solution(form, completion)
+        told = execute([task.telling(solution)], execution_for(task, self.cfg["execution"]), None, self.cache_dir)[0]
+        prompt = task.repair_prompt(self.bos, solution, told)
+        return replace(first, id=row_id("repair", first.id, 0), prefix="", prompt=prompt, stop=task.stops("chat"))
+
+    def _requests(self, form: str, problem: Task, samples: range, temperature: float) -> list[Request]:
+        text = problem.prompt(form, self.bos)
         prefix, rest = self._split(text) if len(samples) > 1 else ("", text)
         ids = [row_id(f"evaluate_model {form}", problem.task_id, sample) for sample in samples]
         seeds = [row_seed(self.cfg["seed"], id, "evaluate_model") for id in ids]
         tokens = self.cfg["evaluation"]["max_new_tokens"]
-        return [Request(id, prefix, rest, seed, temperature, tokens, STOPS[form]) for id, seed in zip(ids, seeds, strict=True)]
+        return [Request(id, prefix, rest, seed, temperature, tokens, problem.stops(form)) for id, seed in zip(ids, seeds, strict=True)]
 
     def _split(self, text: str) -> tuple[str, str]:
         """The part that the samples of a problem share, and its last line; all in the latter if that would change the tokens."""
@@ -141,14 +168,19 @@ def _greedy(passed: int, problems: int) -> dict[str, Any]:
     return {"passed": passed, "score": passed / problems, "interval": list(wilson(passed, problems))}
 
 
-def _mean(rates: Sequence[float] | None, settings: dict) -> dict[str, Any] | None:
-    if rates is None:
+def _mean(answers: Sequence[Sequence[Answer]] | None, settings: dict) -> dict[str, Any] | None:
+    """Of the samples of each problem: the mean pass rate, which is pass@1, and pass@k for every k in the config's pass_at."""
+    if answers is None:
         return None
-    mean = sum(rates) / len(rates)
-    return {"samples": settings["samples"], "temperature": settings["temperature"], "score": mean, "interval": list(bootstrap(rates))}
+    samples = settings["samples"]
+    passed = [sum(answer.passed for answer in own) for own in answers]
+    rates = [count / samples for count in passed]
+    estimates = {str(k): sum(pass_at(k, samples, count) for count in passed) / len(passed) for k in settings["pass_at"] if k <= samples}
+    score = {"score": sum(rates) / len(rates), "interval": list(bootstrap(rates))}
+    return {"samples": samples, "temperature": settings["temperature"], **score, "pass_at": estimates}
 
 
-def _groups(problems: Sequence[Problem], greedy: Sequence[Sequence[Answer]], rates: Sequence[float] | None) -> dict[str, Any]:
+def _groups(problems: Sequence[Task], greedy: Sequence[Sequence[Answer]], rates: Sequence[float] | None) -> dict[str, Any]:
     groups = {}
     for name in sorted({problem.group for problem in problems}):
         places = [place for place, problem in enumerate(problems) if problem.group == name]
@@ -158,7 +190,7 @@ def _groups(problems: Sequence[Problem], greedy: Sequence[Sequence[Answer]], rat
     return groups
 
 
-def _item(problem: Problem, greedy: Sequence[Answer], sampled: Sequence[Answer]) -> dict[str, Any]:
+def _item(problem: Task, greedy: Sequence[Answer], sampled: Sequence[Answer]) -> dict[str, Any]:
     answer = greedy[0]
     return {
         "task_id": problem.task_id,

@@ -1,47 +1,74 @@
-"""Benchmarks on the Hugging Face hub as local files in HumanEval's format."""
+"""Benchmarks at an address (hf://, https://) as local JSONL files."""
 
 import gzip
+import hashlib
 import io
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pyarrow.parquet as pq
 
 from selfalign.data.errors import InputError
+from selfalign.evaluation.rows import compare_digest, release_files
 
-# What MBPP calls HumanEval's columns.
-_NAMES = {"code": "canonical_solution", "text": "prompt"}
+# What Google's MBPP calls HumanEval's columns, which decontamination reads.
+_MBPP_NAMES = {"code": "canonical_solution", "text": "prompt"}
+_SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz")
 
 
-def fetch_benchmark(address: str, path: str | os.PathLike) -> int:
-    """Write the parquet or JSONL file at `address` (hf://datasets/... or a path) as JSONL; returns the number of problems.
+def fetch_benchmark(address: str, path: str | os.PathLike, sha256: str = "", release: int = 0) -> int:
+    """Write the parquet or JSONL file at `address` as JSONL; returns the number of problems.
 
-    InputError if it cannot be read or has no prompt and canonical_solution, which decontamination needs.
+    An address without suffix is a folder with LiveCodeBench's files, of which those up to `release` are taken. InputError if something
+    cannot be read or has another digest than `sha256`.
     """
+    addresses = [address]
+    if not address.endswith(_SUFFIXES):
+        if not release:
+            raise InputError(f"{address}: neither a .jsonl nor a .parquet file; name the file, or set release for a folder of LiveCodeBench")
+        addresses = [f"{address.rstrip('/')}/{name}" for name in release_files(release)]
+    path, digest, count = Path(path), hashlib.sha256(), 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            for one in addresses:
+                data = _read(one)
+                digest.update(data)
+                for row in _rows(one, data):
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                    count += 1
+        compare_digest(address, digest.hexdigest(), sha256)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def _read(address: str) -> bytes:
     try:
         with fsspec.open(address, "rb") as file:
-            data = file.read()
-    except Exception as error:  # the hub's client raises many kinds: no network, no such file, not allowed
+            return file.read()
+    except Exception as error:  # the clients raise many kinds: no network, no such file, not allowed
         raise InputError(
             f"{address}: cannot be fetched ({' '.join(str(error).split())[:200]}); download it and put its path into the config"
         ) from error
-    rows = [{_NAMES.get(name, name): value for name, value in row.items()} for row in _rows(address, data)]
-    for number, row in enumerate(rows, 1):
-        if missing := [name for name in ("prompt", "canonical_solution") if not isinstance(row.get(name), str)]:
-            raise InputError(f"{address}: problem {number} has no {' and no '.join(missing)}; its columns are {', '.join(row)}")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    return len(rows)
 
 
-def _rows(address: str, data: bytes) -> list[dict]:
+def _rows(address: str, data: bytes) -> Iterator[dict[str, Any]]:
     try:
         if address.endswith(".parquet"):
-            return pq.read_table(io.BytesIO(data)).to_pylist()
-        text = gzip.decompress(data) if address.endswith(".gz") else data
-        return [json.loads(line) for line in text.decode("utf-8").splitlines() if line.strip()]
+            rows = pq.read_table(io.BytesIO(data)).to_pylist()
+        else:
+            text = gzip.decompress(data) if address.endswith(".gz") else data
+            rows = (json.loads(line) for line in io.BytesIO(text) if line.strip())
+        for row in rows:
+            if not isinstance(row, dict):
+                raise ValueError("a line is not a JSON object")
+            yield {_MBPP_NAMES.get(name, name): value for name, value in row.items()} if "text" in row and "code" in row else row
     except (OSError, ValueError) as error:
         raise InputError(f"{address}: neither parquet nor JSONL ({' '.join(str(error).split())[:200]})") from error

@@ -23,3 +23,8 @@ def bootstrap(rates: Sequence[float]) -> tuple[float, float]:
     places = np.random.default_rng(0).integers(0, len(values), size=(_RESAMPLES, len(values)))
     low, high = np.quantile(values[places].mean(axis=1), [0.025, 0.975])
     return round(float(low), 6), round(float(high), 6)
+
+
+def pass_at(k: int, samples: int, passed: int) -> float:
+    """The unbiased estimate of pass@k of a problem (Chen et al. 2021, section 2.1): 1 - C(n - c, k) / C(n, k)."""
+    return 1.0 - math.comb(samples - passed, k) / math.comb(samples, k)
