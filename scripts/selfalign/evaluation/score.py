@@ -20,14 +20,14 @@ def load_samples(path: str | os.PathLike, tasks: Sequence[Task]) -> list[dict[st
 
     InputError names the line that is neither, or that belongs to no problem.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise InputError(f"samples {path}: no such file")
     known = {task.task_id for task in tasks}
     samples = []
     try:
         lines = Path(path).read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"samples {path}: not UTF-8 text; give JSONL") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"samples {path}: not readable as UTF-8 text; give a JSONL file") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
