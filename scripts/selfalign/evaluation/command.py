@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from selfalign.data.errors import InputError
 
@@ -9,7 +10,7 @@ _NAMES = (
     *("miniature", "humaneval", "humaneval_plus", "mbpp", "mbpp_plus", "livecodebench_code_generation", "livecodebench_self_repair"),
     *("livecodebench_test_output_prediction", "livecodebench_code_execution", "ds1000"),
 )
-_BUNDLED = {"miniature": "benchmarks/miniature.jsonl"}
+_BUNDLED = {"miniature": str(Path(__file__).resolve().parents[3] / "benchmarks" / "miniature.jsonl")}
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
@@ -48,6 +49,8 @@ def run_score(arguments: argparse.Namespace) -> None:
     data = arguments.data or _BUNDLED.get(arguments.benchmark)
     if data is None:
         raise InputError(f"{arguments.benchmark}: its data is not bundled; name the file with --data")
+    if arguments.workers < 1:
+        raise InputError(f"--workers {arguments.workers}: must be at least 1")
     window = {"release": arguments.release, "from": arguments.start, "to": arguments.to}
     benchmark = {"name": arguments.benchmark, "data": data, "sha256": arguments.sha256, "limit": 0, **window}
     tasks = load_tasks(benchmark, data_files(data, arguments.release))

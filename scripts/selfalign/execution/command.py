@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from typing import Any
 
-from selfalign.data.errors import InputError, SandboxError
+from selfalign.data.errors import SandboxError
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
@@ -25,7 +25,7 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     execute.set_defaults(run=run_execute)
 
     sandbox = subparsers.add_parser("sandbox", help="what this machine can isolate programs with")
-    sandbox.add_argument("--check", action="store_true", required=True, help="start each kind of sandbox once; exit code 1 if none works")
+    sandbox.add_argument("--check", action="store_true", help="start each kind of sandbox once; exit code 1 if none works")
     sandbox.add_argument("--python", default="", help="interpreter that is to run the programs")
     sandbox.set_defaults(run=run_sandbox)
 
@@ -47,14 +47,13 @@ def run_execute(arguments: argparse.Namespace) -> int:
     from selfalign.data.job import Progress
     from selfalign.execution.dispatch import execute
     from selfalign.execution.programs import Program, Verdict
-    from selfalign.execution.table import read_rows, row_program, write_verdicts
+    from selfalign.execution.table import check_output, read_rows, row_program, write_verdicts
 
     cfg = defaults("execution")
     given = {name: getattr(arguments, name) for name in ("sandbox", "workers", "python", "cpu_seconds", "wall_seconds", "memory_mb", "output_kb")}
     cfg |= {name: value for name, value in given.items() if value is not None}
     cfg["negative_control"] = not arguments.no_negative_control
-    if not arguments.output.endswith((".parquet", ".jsonl")):
-        raise InputError(f"{arguments.output}: the name of the output must end in .parquet or .jsonl")
+    check_output(arguments.output)
     rows = read_rows(arguments.input)
     judged = [row_program(arguments.input, number, row) for number, row in enumerate(rows)]
     programs = [item for item in judged if isinstance(item, Program)]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,20 @@ def row_program(path: str, number: int, row: dict[str, Any]) -> Program | Verdic
     if not all(isinstance(value, str) for value in values):
         raise InputError(f"{path}, row {number + 1}: {' and '.join(names)} must be text")
     return program_of(str(number), *values) if len(values) == 1 else Program(str(number), *values)
+
+
+def check_output(path: str) -> None:
+    """InputError if write_verdicts could not write there: before the work, not after it."""
+    if not path.endswith((".parquet", ".jsonl")):
+        raise InputError(f"{path}: the name of the output must end in .parquet or .jsonl")
+    if Path(path).is_dir():
+        raise InputError(f"{path}: cannot be written (it is a folder)")
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=Path(path).parent):
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def write_verdicts(ids: Sequence[Any], verdicts: Sequence[Verdict], path: str) -> None:

@@ -15,6 +15,8 @@ def load_tuned(folder: str) -> tuple[Any, Any]:
     """(model, tokenizer) of a folder or hub name that has a chat template; on the GPU if there is one."""
     if folder.startswith("results/") and not Path(folder).is_dir():
         raise InputError(f"model {folder}: no such folder; make it with: snakemake --cores all {folder}")
+    if Path(folder).is_dir() and not (Path(folder) / "config.json").is_file():
+        raise InputError(f"model {folder}: no config.json in it, so it is no model; name its folder with --model")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")

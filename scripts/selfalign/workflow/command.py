@@ -4,6 +4,7 @@ import argparse
 import time
 from collections import defaultdict
 from datetime import datetime
+from pathlib import Path
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
@@ -33,6 +34,12 @@ def _number(text: str) -> float:
 
 def run_workflow(arguments: argparse.Namespace) -> int:
     """The workflow with Snakemake's options. Exit code 0 if all that was asked for is there."""
+    from selfalign.data.errors import InputError
+
+    elsewhere = ("-s", "--snakefile", "-d", "--directory", "-h", "--help", "-v", "--version")
+    found = any(Path(name).is_file() for name in ("Snakefile", "workflow/Snakefile"))
+    if not found and not any(argument.partition("=")[0] in elsewhere for argument in arguments.rest):
+        raise InputError(f"no Snakefile in {Path.cwd()}; go to the folder of the project, or name its file with --snakefile")
     from selfalign.workflow.staged import run
 
     return run(arguments.rest)
@@ -46,6 +53,8 @@ def run_cache(arguments: argparse.Namespace) -> int:
 
     if unknown := set(arguments.kind) - KINDS.keys():
         raise InputError(f"--kind {sorted(unknown)[0]}: there are {', '.join(KINDS)}")
+    if not Path(arguments.folder).is_dir():
+        raise InputError(f"{arguments.folder}: no such folder; no run has made it yet, or the config's cache_dir is another: name it with --folder")
     if arguments.keep_gb is not None or arguments.unused_days is not None:
         limit = None if arguments.keep_gb is None else arguments.keep_gb * 1e9
         since = None if arguments.unused_days is None else time.time() - arguments.unused_days * 86_400
