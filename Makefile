@@ -16,7 +16,7 @@ PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --const
 PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PATH
 
-.PHONY: run test lint format docs lock clean set-up bench-execution bench-trace slurm test-slurm bench-scale
+.PHONY: run test lint format docs lock clean set-up bench-execution bench-verdicts bench-trace slurm test-slurm bench-scale
 
 run: set-up
 	@$(VENV)/bin/selfalign run --cores all $(if $(CONFIG),--configfile $(CONFIG))
@@ -75,6 +75,11 @@ bench-scale: set-up
 # selfalign trace on a made-up run of 100,000 final rows and a million responses (about 1 GB in the temporary folder).
 bench-trace: set-up
 	@$(VENV)/bin/python bench/bench_trace.py
+
+# Do verdicts agree beside load, and does memory stay flat? 10,000 programs twice, then 1,000,000 (hours; --programs).
+bench-verdicts: set-up
+	@$(VENV)/bin/python bench/bench_verdicts.py agreement
+	@$(VENV)/bin/python bench/bench_verdicts.py memory
 
 # The lock, from the newest versions that requirements.in allows. Without local labels (2.13.0+cpu): builds differ by machine.
 lock:

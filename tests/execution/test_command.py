@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from selfalign.cli import main
 from selfalign.data.config import defaults
@@ -51,6 +52,7 @@ def test_bad_input_is_one_line_that_names_it(tmp_path, capsys):
         "columns.jsonl": '{"code": "x"}\n',
         "kind.jsonl": '{"code": 1, "tests": "x"}\n',
         "bytes.jsonl": b"\xff\xfe\x00",
+        "deep.jsonl": "[" * 100_000,
     }
     for name, content in cases.items():
         path = tmp_path / name
@@ -60,6 +62,43 @@ def test_bad_input_is_one_line_that_names_it(tmp_path, capsys):
         told = capsys.readouterr().err.strip()
         assert name in told and len(told.splitlines()) == 1, told
     assert main(["execute", write_lines(tmp_path / "good.jsonl", []), "-o", str(tmp_path / "out.csv")]) == 1
+
+
+def test_ids_stay_as_they_are(tmp_path):
+    program = {"code": "", "tests": ""}
+    kinds = {
+        "numbers": [1, 1, 2],
+        "large": [2**70, 1],
+        "mixed": [1, 1.5, "a", None, True, ["x"], {"k": 1}],
+        "lone surrogates": ["\ud800", "b"],
+        "words": ["a\nb", "ü", ""],
+        "none": [],
+    }
+    for name, ids in kinds.items():
+        source = write_lines(tmp_path / f"{name}.jsonl", [{"id": item, **program} for item in ids])
+        for ending in ("jsonl", "parquet"):
+            assert main(["execute", source, "-o", str(tmp_path / f"out.{ending}")]) == 0
+        assert [json.loads(line)["id"] for line in (tmp_path / "out.jsonl").read_text().splitlines()] == ids
+        found = pq.read_table(tmp_path / "out.parquet")["id"].to_pylist()
+        # A column has one type: where the ids have none in common, their JSON texts are the ids.
+        assert found == ids or [json.loads(item) for item in found] == ids, name
+
+
+def test_a_byte_order_mark_and_blank_lines_do_not_matter(tmp_path):
+    (tmp_path / "in.jsonl").write_bytes(b"\xef\xbb\xbf" + json.dumps({"id": "a", "code": "", "tests": ""}).encode() + b"\n\n")
+    assert main(["execute", str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out.jsonl")]) == 0
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1
+
+
+def test_an_output_that_cannot_be_written_is_known_before_the_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("selfalign.execution.dispatch.execute", lambda *arguments: pytest.fail("worked in vain"))
+    source = write_lines(tmp_path / "in.jsonl", [{"code": GOOD, "tests": "assert f(1) == 2"}])
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "file").touch()
+    for output in ("folder.jsonl", "file/out.jsonl"):
+        assert main(["execute", source, "-o", str(tmp_path / output)]) == 1
+        assert output in capsys.readouterr().err
+    assert main(["execute", str(tmp_path / "folder.jsonl"), "-o", str(tmp_path / "out.jsonl")]) == 1
 
 
 def test_sandbox_check_says_what_is_used(capsys):

@@ -12,6 +12,7 @@ import pytest
 from selfalign.data.errors import SandboxError
 from selfalign.execution import Program, execute, program_of
 from selfalign.execution import dispatch as dispatch_module
+from selfalign.execution import worker as worker_module
 from selfalign.execution.sandbox import python_for_programs, try_sandbox
 
 CFG = {
@@ -65,6 +66,33 @@ def test_without_negative_control_a_vacuous_test_passes():
     vacuous = [Program("a", GOOD, "f(1)\nassert True")]
     assert words(execute(vacuous, CFG)) == ["vacuous"]
     assert words(execute(vacuous, {**CFG, "negative_control": False})) == ["passed"]
+
+
+def test_a_text_that_is_hard_to_compile_harms_no_other():
+    hard = ["x = " + "-" * 100_000 + "1", "if 0: f" + ".a" * 100_000, "g = " + "lambda:" * 30_000 + "1", "(" * 5000]
+    programs = [Program(f"hard {i}", GOOD, text) for i, text in enumerate(hard)] + [Program("good", GOOD, "assert f(1) == 2")]
+    found = words(execute(programs, {**CFG, "workers": 1}))
+    assert found[-1] == "passed" and not {"passed", "infrastructure"} & set(found[:-1])
+
+
+def test_without_its_compiler_a_sandbox_gives_the_same_verdicts(monkeypatch):
+    programs = [
+        Program("a", "import math\nclass A:\n    size = math.pi\n    def f(self): return 3\n", "assert A().f() == 3 and round(A.size, 2) == 3.14"),
+        Program("b", GOOD, "def test_f():\n    assert f(1) == 3"),
+        Program("c", GOOD, "assert True"),
+        Program("d", "def f(:", "assert 1"),
+    ]
+    usual = execute(programs, CFG)
+    send = dispatch_module.Worker.send
+
+    def stop_compiler(self, number, program, control, cfg):
+        for pid in worker_module._children(self.pid):
+            os.kill(pid, signal.SIGKILL)
+        send(self, number, program, control, cfg)
+
+    monkeypatch.setattr(dispatch_module.Worker, "send", stop_compiler)
+    assert execute(programs, {**CFG, "workers": 1}) == usual
+    assert words(usual) == ["passed", "assertion_failed", "vacuous", "syntax_error"]
 
 
 def test_humaneval_style():

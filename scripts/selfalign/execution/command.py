@@ -1,6 +1,7 @@
 """`selfalign execute` and `selfalign sandbox`."""
 
 import argparse
+import math
 import sys
 from collections import Counter
 from typing import Any
@@ -33,7 +34,7 @@ def add_parsers(subparsers: argparse._SubParsersAction) -> None:
 def _positive(kind: type) -> Any:
     def number(text: str) -> Any:
         value = kind(text)
-        if value <= 0:
+        if not 0 < value < math.inf:
             raise ValueError
         return value
 

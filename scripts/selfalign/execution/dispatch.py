@@ -4,8 +4,9 @@ import os
 import re
 import selectors
 import time
+from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from selfalign.data.errors import SandboxError
@@ -47,11 +48,10 @@ def modules_of(program: Program) -> tuple[str, ...]:
 class _Task:
     """A program on its way to a verdict."""
 
-    def __init__(self, index: int, program: Program, control: bool):
+    def __init__(self, index: int, program: Program, modules: tuple[str, ...]):
         self.index = index
-        self.modules = modules_of(program)
+        self.modules = modules
         self.program = program
-        self.wants_control = control
         self.control = False  # is this run the negative control?
         self.alone = False  # does it run with no other of our programs beside it?
         self.losses = 0  # of its sandbox, while it ran alone
@@ -84,12 +84,15 @@ def execute(programs: Sequence[Program], cfg: dict[str, Any], progress: Any = No
         if progress is not None:
             progress.advance(1)
 
-    tasks = [_Task(i, program, cfg["negative_control"]) for i, program in enumerate(programs) if i not in verdicts]
     # Programs that need the same modules follow one another, so that a worker need not start again for each.
-    tasks.sort(key=lambda task: (len(task.modules), task.modules))
+    kinds: dict[tuple[str, ...], array] = {}
+    for i, program in enumerate(programs):
+        if i not in verdicts:
+            kinds.setdefault(modules_of(program), array("q")).append(i)
+    tasks = (_Task(i, programs[i], modules) for modules in sorted(kinds, key=lambda modules: (len(modules), modules)) for i in kinds[modules])
     try:
-        if tasks:
-            _Pool(cfg, python, settle).run(deque(tasks))
+        if kinds:
+            _Pool(cfg, python, settle).run(tasks)
     finally:
         if cache:
             cache.close()
@@ -118,18 +121,22 @@ class _Pool:
         self.selector = selectors.DefaultSelector()
         self.idle: list[Worker] = []
         self.busy: dict[Worker, _Task] = {}
-        self.waiting: deque[_Task] = deque()
+        self.waiting: deque[_Task] = deque()  # before any new one
         self.alone: deque[_Task] = deque()  # once nothing else runs
         self.watched = 0.0
 
-    def run(self, tasks: deque[_Task]) -> None:
-        """Settle all tasks."""
-        self.waiting = tasks
+    def run(self, tasks: Iterator[_Task]) -> None:
+        """Settle all tasks; each is taken when there is a place for it."""
+        more = True
         try:
-            while self.waiting or self.alone or self.busy:
-                while self.waiting and len(self.busy) < self._places():
-                    self._start(self.waiting.popleft())
-                if self.alone and not self.waiting and not self.busy:
+            while more or self.waiting or self.alone or self.busy:
+                while (more or self.waiting) and len(self.busy) < self._places():
+                    task = self.waiting.popleft() if self.waiting else next(tasks, None)
+                    if task is None:
+                        more = False
+                    else:
+                        self._start(task)
+                if self.alone and not more and not self.waiting and not self.busy:
                     task = self.alone.popleft()
                     if task.slow:
                         _wait_for_a_core()
@@ -235,7 +242,7 @@ class _Pool:
                 self.settle(task.index, "vacuous", "the tests also pass without a working implementation")
             else:
                 self.settle(task.index, "passed", "")
-        elif verdict == "passed" and task.wants_control:
+        elif verdict == "passed" and self.cfg["negative_control"]:
             task.control = True
             (self.alone if task.alone else self.waiting).appendleft(task)
         else:
