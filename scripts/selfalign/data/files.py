@@ -49,7 +49,9 @@ def write_table(table: pa.Table, path: str | os.PathLike, schema: pa.Schema, sor
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        pq.write_table(table, temporary, compression="zstd", row_group_size=ROW_GROUP)
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            if table.num_rows:  # datasets.load_dataset refuses a file with a row group without rows
+                writer.write_table(table, row_group_size=ROW_GROUP)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
