@@ -142,3 +142,19 @@ def test_pick_nests_as_the_config_does():
         "seed": 3407,
         "functions": {"near_dedup": {"ngram": 5, "permutations": 250}},
     }
+
+
+def test_complete_config_loads_again_as_it_is(folder):
+    (folder / "rows.jsonl").write_text("{}")
+    for changes in ({}, {"inputs": {"seeds": "rows.jsonl", "licence": "MIT"}, "sources": [{"name": "mine", "kind": "stdlib"}]}):
+        complete = load_config(config(**changes))
+        assert load_config(complete) == complete
+    assert complete["sources"] == [{"name": "rows.jsonl", "kind": "import", "path": "rows.jsonl", "licence": "MIT"}]
+
+
+def test_run_enters_at_one_dataset_whose_file_is_there(folder):
+    (folder / "rows.jsonl").write_text("{}")
+    assert "inputs: seeds and concepts are both given" in message(config(inputs={"seeds": "rows.jsonl", "concepts": "rows.jsonl"}))
+    assert "inputs.seeds: none.jsonl: no such file" in message(config(inputs={"seeds": "none.jsonl"}))
+    assert "inputs.seed: unknown key; did you mean inputs.seeds?" in message(config(inputs={"seed": "rows.jsonl"}))
+    assert load_config(config(inputs={"seeds": "hf://datasets/owner/name"}))["inputs"]["seeds"].startswith("hf://")

@@ -36,16 +36,6 @@ def test_earlier_rules_vanish_from_the_plan(project, entry):
     assert {"train_model", "evaluate_model", "summarize_run", "render_report", "write_notice"} <= plan.keys()
 
 
-def test_two_entries_and_a_missing_file_are_one_line(project):
-    for inputs, line in (
-        ("{seeds: a, concepts: b}", "config: inputs: seeds and concepts are both given"),
-        ("{seeds: none.jsonl}", "config: inputs.seeds: none.jsonl: no such file"),
-        ("{seed: none.jsonl}", "config: inputs.seed: unknown key; did you mean inputs.seeds?"),
-    ):
-        output = project.snakemake("--dry-run", "--config", f"inputs={inputs}", ok=False)
-        assert output.splitlines()[-1].startswith(line)
-
-
 def test_run_that_enters_at_responses(project):
     text = "".join(json.dumps(row) + "\n" for row in responses())
     (project.folder / "mine").mkdir()

@@ -34,6 +34,8 @@ def load_config(raw: dict[str, Any]) -> dict[str, Any]:
     """
     schema = load_schema()
     raw = _read_texts(raw, schema)
+    if isinstance(inputs := raw.get("inputs"), dict) and any(inputs.get(name) for name in ANCESTORS):
+        raw.pop("sources", None)  # not read then; in a complete config of such a run it is what this function put there
     errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(raw), key=lambda error: (list(map(str, error.absolute_path)), error.message))
     if errors:
         raise ConfigError(_explain(errors[0]))
