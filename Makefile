@@ -16,7 +16,7 @@ PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --const
 PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PATH
 
-.PHONY: run test lint format docs lock clean set-up bench-execution bench-verdicts bench-trace slurm test-slurm bench-scale
+.PHONY: run test lint format docs lock clean set-up bench-execution bench-verdicts bench-generation bench-engine bench-trace slurm test-slurm bench-scale
 
 run: set-up
 	@$(VENV)/bin/selfalign run --cores all $(if $(CONFIG),--configfile $(CONFIG))
@@ -80,6 +80,15 @@ bench-trace: set-up
 bench-verdicts: set-up
 	@$(VENV)/bin/python bench/bench_verdicts.py agreement
 	@$(VENV)/bin/python bench/bench_verdicts.py memory
+
+# Shared few-shot draws against a draw per row, in the transformers engine and in vLLM (on CPU, in an environment of its own).
+bench-generation:
+	@.ci/vllm set-up
+	@PYTHONPATH=scripts $${VLLM_VENV:-.venv-vllm}/bin/python bench/bench_generation.py
+
+# Tokens per second of the transformers engine against plain `generate`.
+bench-engine: set-up
+	@$(VENV)/bin/python bench/bench_engine.py
 
 # The lock, from the newest versions that requirements.in allows. Without local labels (2.13.0+cpu): builds differ by machine.
 lock:

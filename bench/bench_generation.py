@@ -1,83 +1,140 @@
-"""Tokens per second of the transformers engine against plain `generate`, same model, rows and thread, in one run.
+"""Prompt tokens computed per row, and rows per second: few-shot draws for each row (the published way) against shared ones, in one run.
 
-    python bench/bench_generation.py [--rows 128] [--new-tokens 100] ...
+    make bench-generation                     # or, in an environment with vLLM:
+    python bench/bench_generation.py [--rows 240] [--prefixes 16] [--examples 8] [--engines transformers,vllm] [--model FOLDER]
 
-Every row gets a prompt of a shared prefix and a part of its own, of random tokens, and makes exactly `--new-tokens` tokens. CPU seconds
-are printed beside wall seconds: on a busy machine they are the fairer of the two.
+For S->C and C->I, with the examples of prompts/fewshot.yaml. 240 rows on 16 draws are the 15 rows per draw that a job of the preset for
+StarCoder2-15B has (976 rows on 64 draws). The model has the bundled one's shape but random weights and a context of 8,192 tokens, so
+that 8 examples fit; it makes exactly as many tokens as asked for, about what the steps make: 32 and 96. Both ways ask for the same rows.
 """
 
 import argparse
+import ast
+import json
+import os
+import sysconfig
+import tempfile
 import time
+from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from selfalign.generation.engines import Request
-from selfalign.generation.engines.transformers import TransformersEngine
+from selfalign.data.config import defaults
+from selfalign.data.ids import content_id, generator
+from selfalign.generation.concepts import ask_for_concepts
+from selfalign.generation.draws import PER_ROW, draw_prompts
+from selfalign.generation.engines import open_engine
+from selfalign.generation.fewshot import FewShot, load_fewshot
+from selfalign.generation.instructions import ask_for_instructions
+
+STEPS = {"concepts": (ask_for_concepts, 32), "instructions": (ask_for_instructions, 96)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="models/tiny")
-    parser.add_argument("--rows", type=int, default=128)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--prefixes", type=int, default=4)
-    parser.add_argument("--prefix-tokens", type=int, default=250)
-    parser.add_argument("--own-tokens", type=int, default=100)
-    parser.add_argument("--new-tokens", type=int, default=100)
-    parser.add_argument("--dtype", default="float64")
+    parser.add_argument("--model", help="a folder; the default is made on the fly")
+    parser.add_argument("--rows", type=int, default=240)
+    parser.add_argument("--prefixes", type=int, default=16)
+    parser.add_argument("--examples", type=int, default=8)
+    parser.add_argument("--engines", default="transformers,vllm")
+    parser.add_argument("--dtype", default="float32")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--no-generate", action="store_true", help="leave plain generate out")
     args = parser.parse_args()
-
-    cfg = {"device": args.device, "dtype": args.dtype, "batch_size": args.batch_size, "threads": args.threads}
-    engine = TransformersEngine({"path": args.model, "revision": "", "context": 0}, cfg)
-    draw = torch.Generator().manual_seed(0)
-    prefixes = [_text(engine, args.prefix_tokens, draw) for _ in range(args.prefixes)]
-    requests = [
-        Request(f"{at}", prefixes[at % args.prefixes], _text(engine, args.own_tokens, draw), at, 0.7, args.new_tokens, ()) for at in range(args.rows)
-    ]
-    engine.model  # noqa: B018  (loaded before the clock starts)
-    engine._ends = set()  # rows of one length, as in generate below
-
-    def ours() -> int:
-        return sum(completion.output_tokens for completion in engine.complete(requests))
-
-    model = AutoModelForCausalLM.from_pretrained(args.model, dtype=getattr(torch, args.dtype)).to(args.device).eval()
-
-    def plain() -> int:
-        made = 0
-        engine.tokenizer.padding_side, engine.tokenizer.pad_token = "left", engine.tokenizer.eos_token
-        for start in range(0, len(requests), args.batch_size):
-            texts = [request.prefix + request.prompt for request in requests[start : start + args.batch_size]]
-            batch = engine.tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(args.device)
-            batch.pop("token_type_ids", None)
-            with torch.inference_mode():
-                out = model.generate(
-                    **batch, do_sample=True, temperature=0.7, top_k=0, max_new_tokens=args.new_tokens, min_new_tokens=args.new_tokens, pad_token_id=0
-                )
-            made += (out.shape[1] - batch["input_ids"].shape[1]) * out.shape[0]
-        return made
-
-    rates = [_timed("selfalign", ours)]
-    if not args.no_generate:
-        rates.append(_timed("generate", plain))
-        print(f"ratio: {rates[0][0] / rates[1][0]:.2f} by wall time, {rates[0][1] / rates[1][1]:.2f} by CPU time")
+    # Threads where the system puts them: vLLM binds them to cores otherwise, which another process may hold.
+    os.environ |= {"VLLM_CPU_KVCACHE_SPACE": "4", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+    os.environ |= {"VLLM_LOGGING_LEVEL": "ERROR", "OMP_NUM_THREADS": str(args.threads)}
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    fewshot = load_fewshot("prompts/fewshot.yaml")
+    with tempfile.TemporaryDirectory() as folder:
+        model = {"path": args.model or _random_model(folder), "revision": "", "context": 0}
+        for kind in args.engines.split(","):
+            part = {"kind": kind, "dtype": args.dtype, "device": args.device, "batch_size": args.batch_size, "threads": args.threads}
+            engine = open_engine(model, {**defaults("engine"), **part}, None)
+            for step in STEPS:
+                _compare(engine, kind, step, fewshot, args)
+            engine.close()
+    print(f"load of the machine: {', '.join(f'{load:.1f}' for load in os.getloadavg())} on {os.cpu_count()} cores")
 
 
-def _timed(name: str, work) -> tuple[float, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    tokens = work()
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    print(f"{name}: {tokens:,} tokens, {wall:.1f} s wall, {cpu:.1f} s CPU, {tokens / wall:,.0f} tokens/s, {tokens / cpu:,.0f} tokens per CPU second")
-    return tokens / wall, tokens / cpu
+def _compare(engine, kind: str, step: str, fewshot: FewShot, args: argparse.Namespace) -> None:
+    """One line for each way, and their ratio."""
+    found = {}
+    list(engine.complete(_requests(step, fewshot, PER_ROW, 2, args)))  # loads, compiles
+    for way in (PER_ROW, args.prefixes):
+        requests = _requests(step, fewshot, way, args.rows, args)
+        start, cpu = time.perf_counter(), _cpu_seconds()
+        done = list(engine.complete(requests))
+        wall, cpu = time.perf_counter() - start, _cpu_seconds() - cpu
+        assert {c.id for c in done} == {r.id for r in requests} and {c.finish_reason for c in done} <= {"length", "stop"}, "rows were lost"
+        found[way] = computed, rate = sum(c.computed_tokens for c in done) / len(done), len(done) / wall
+        tokens = sum(c.prompt_tokens for c in done) / len(done), sum(c.output_tokens for c in done) / len(done)
+        name = "a draw per row" if way == PER_ROW else f"{way} shared draws"
+        print(
+            f"{kind}, {step}, {name}: {tokens[0]:,.0f} prompt tokens per row, {computed:,.0f} computed; {tokens[1]:.0f} output tokens; "
+            f"{rate:.2f} rows/s ({wall:.1f} s wall, {cpu:.1f} s CPU)",
+            flush=True,
+        )
+    (alone, slow), (shared, fast) = found.values()
+    print(f"{kind}, {step}: {alone / shared:.1f} times fewer prompt tokens computed, {fast / slow:.1f} times the rows/s", flush=True)
 
 
-def _text(engine: TransformersEngine, tokens: int, draw: torch.Generator) -> str:
-    """A text of about so many tokens."""
-    ids = torch.randint(5, len(engine.tokenizer), (tokens,), generator=draw).tolist()
-    return engine.tokenizer.decode(engine.tokenizer.encode(engine.tokenizer.decode(ids), add_special_tokens=False)[:tokens])
+def _requests(step: str, fewshot: FewShot, prefixes: int | str, rows: int, args: argparse.Namespace) -> list:
+    ask, tokens = STEPS[step]
+    cfg = {"examples": args.examples, "prefixes": prefixes, "draws": 1, "temperature": 0.7, "max_new_tokens": tokens}
+    whole = {step: cfg, "seed": 0, "categories": ["code generation (function implementation)"], "difficulties": ["easy", "medium", "hard"]}
+    prompts = json.loads(json.dumps(draw_prompts(fewshot, step, cfg, 0)))
+    if step == "concepts":
+        parents = [{"id": content_id(code), "content": code} for code in _functions(rows)]
+    else:
+        words = sorted({concept for example in fewshot.examples for concept in example.concepts})
+        parents = [{"id": content_id(f"{at}"), "concepts": generator(0, f"{at}", "bench").sample(words, 5)} for at in range(rows)]
+    return [row.request for row in ask(parents, prompts, whole)]
+
+
+def _functions(count: int) -> list[str]:
+    """Functions of the standard library with a docstring, of at most 40 lines, by hash of their source."""
+    found = {}
+    for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        for node in ast.parse(text).body:
+            code = ast.get_source_segment(text, node)
+            if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) and code.count("\n") < 40:
+                found[content_id(code)] = code
+    return [found[key] for key in sorted(found)[:count]]
+
+
+def _random_model(folder: str) -> str:
+    """The bundled model's shape with random weights and a longer context."""
+    torch.manual_seed(0)
+    config = AutoConfig.from_pretrained("models/tiny", max_position_embeddings=8192)
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
+    AutoTokenizer.from_pretrained("models/tiny").save_pretrained(folder)
+    return folder
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of those that it has started: vLLM computes in one of its own."""
+    total, ticks = 0, os.sysconf("SC_CLK_TCK")
+    for pid in _family(os.getpid()):
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+        except OSError:
+            continue
+    return total / ticks
+
+
+def _family(pid: int) -> list[int]:
+    try:
+        children = [int(child) for thread in Path(f"/proc/{pid}/task").iterdir() for child in (thread / "children").read_text().split()]
+    except OSError:
+        return [pid]
+    return [pid, *(member for child in children for member in _family(child))]
 
 
 if __name__ == "__main__":

