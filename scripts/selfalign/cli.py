@@ -12,6 +12,7 @@ _COMMANDS = (
     "selfalign.workflow.command",
     "selfalign.report.command",
     "selfalign.report.resources",
+    "selfalign.generation.command",
     "selfalign.execution.command",
     "selfalign.evaluation.command",
 )

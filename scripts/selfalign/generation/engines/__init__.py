@@ -7,7 +7,7 @@ from selfalign.data.errors import ConfigError
 from selfalign.generation.engines.base import Completion, Engine, Request, Usage
 from selfalign.generation.engines.cached import CachedEngine
 
-__all__ = ["Completion", "Engine", "Request", "Usage", "open_engine"]
+__all__ = ["CachedEngine", "Completion", "Engine", "Request", "Usage", "open_engine"]
 
 
 def open_engine(model: dict, engine: dict, cache_dir: str | None) -> CachedEngine:
