@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
     find_spec("vllm") is None and "SELFALIGN_NEEDS_VLLM" not in os.environ, reason="vLLM is not installed; .ci/vllm runs this"
 )
 STEPS = {"seeds": "judge_seeds", "concepts": "extract_concepts", "instructions": "write_instructions", "responses": "write_responses"}
-ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 CHANGES = {
     "sources": [{"name": "library", "kind": "stdlib", "licence": "PSF-2.0", "limit": 60}],
     "functions": {"type_checker": "none"},

@@ -9,8 +9,8 @@ from selfalign.data.config import defaults
 from selfalign.data.errors import EngineError
 from selfalign.generation.engines import Request, open_engine
 
-# GB of cache; threads where the system puts them, since another process may hold a core; one process less to start.
-VLLM_ON_CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+# GB of cache; threads where the system puts them, since another process may hold a core.
+VLLM_ON_CPU = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 CFG = {**defaults("engine"), "kind": "vllm", "dtype": "float32", "batch_size": 4}
 
 
