@@ -63,7 +63,7 @@ rule render_report:
     benchmark:
         f"{RESULTS}/benchmarks/render_report/all.tsv"
     conda:
-        "../envs/data.yaml"
+        "../envs/model.yaml"
     resources:
         mem_mb=memory(300, 10),
         runtime=minutes(10, 0.05),
