@@ -16,7 +16,7 @@ PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --const
 PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PATH
 
-.PHONY: run test lint format docs lock clean set-up bench-execution bench-verdicts bench-generation bench-engine bench-trace slurm test-slurm bench-scale
+.PHONY: run test lint format docs lock clean set-up bench-execution bench-evalplus bench-training bench-verdicts bench-generation bench-engine bench-trace slurm test-slurm bench-scale
 
 run: set-up
 	@$(VENV)/bin/selfalign run --cores all $(if $(CONFIG),--configfile $(CONFIG))
@@ -67,6 +67,17 @@ test-slurm: set-up
 bench-execution: set-up
 	@$(PIP) --no-deps --upgrade --target cache/bench evalplus==0.3.1
 	@PYTHONPATH=cache/bench $(VENV)/bin/python bench/bench_execution.py
+
+# Verdicts and speed beside EvalPlus's own on the same samples; DATA is a file in its format. evalplus gets an environment of its own.
+bench-evalplus: set-up
+	@test -n "$(DATA)" || { echo "make bench-evalplus DATA=MbppPlus.jsonl.gz [ARGS='--tasks 50 --every 8']"; exit 1; }
+	@test -x cache/evalplus/bin/python || $(PYTHON) -m venv cache/evalplus
+	@cache/evalplus/bin/python -m pip install -qq --disable-pip-version-check --requirement envs/evalplus.txt
+	@$(VENV)/bin/python bench/bench_evalplus.py $(DATA) --evalplus cache/evalplus/bin/python $(ARGS)
+
+# The packed training loop against the published loop on the same rows; ARGS='--shape 3b --device cuda' on a GPU.
+bench-training: set-up
+	@$(VENV)/bin/python bench/bench_training.py $(ARGS)
 
 # The published run on paper: minutes to an hour, by --shards. It prints the tables of docs/scale.md and draws its chart.
 bench-scale: set-up

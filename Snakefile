@@ -48,6 +48,7 @@ rule model:
 rule evaluation:
     input:
         evaluations(),
+        f"{RESULTS}/evaluation/scores.md",
 
 
 rule report:

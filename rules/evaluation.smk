@@ -61,6 +61,28 @@ rule evaluate_model:
         "../scripts/evaluate_model.py"
 
 
+rule tabulate_scores:
+    input:
+        evaluation=evaluations(),
+    output:
+        table=f"{RESULTS}/evaluation/scores.md",
+    log:
+        f"{RESULTS}/logs/tabulate_scores/all.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tabulate_scores/all.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=memory(300),
+        runtime=minutes(10),
+    params:
+        sources=sources("tabulate_scores"),
+    message:
+        "Scores beside the published ones"
+    script:
+        "../scripts/tabulate_scores.py"
+
+
 rule ablate:
     input:
         instructions=shards("instructions"),

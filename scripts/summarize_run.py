@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from selfalign.data.job import run_script, say, write_json
+from selfalign.report.scores import score_table
 from selfalign.report.summary import config_text, summarize
 from selfalign.training.card import complete_card
 
@@ -14,9 +15,7 @@ def main(smk):
     Path(smk.output.config).write_text(config_text(summary["config"]), encoding="utf-8")
     complete_card(smk.input.model, files.evaluation)
     say(f"final dataset: {summary['final_rows']:,} rows")
-    for benchmark, models in summary["evaluation"].items():
-        scores = ", ".join(f"{which} {100 * models[which]['greedy']['score']:.1f}%" for which in ("base", "tuned") if which in models)
-        say(f"{benchmark}, greedy: {scores}")
+    say(score_table(summary["evaluation"]))
 
 
 if __name__ == "__main__":

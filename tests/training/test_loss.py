@@ -16,13 +16,17 @@ def plain_losses(model, example):
     return torch.stack([-log_probabilities[place - 1, example.tokens[place]] for place in range(example.prompt, len(example.tokens))])
 
 
-@pytest.mark.parametrize("sliding_window", [None, 16])
-@pytest.mark.parametrize("kind", ["per_example", "per_token"])
-def test_packed_loss_and_gradients_equal_the_plain_ones(cfg, rows, tmp_path, kind, sliding_window):
+@pytest.mark.parametrize(
+    ("kind", "sliding_window", "chunk", "checkpointing"),
+    [("per_example", None, 0, False), ("per_token", None, 0, False), ("per_example", 16, 0, False), ("per_example", None, 7, True)],
+)
+def test_packed_loss_and_gradients_equal_the_plain_ones(cfg, rows, tmp_path, kind, sliding_window, chunk, checkpointing):
     model_cfg = {**cfg["model"], "path": str(make_model(tmp_path, sliding_window))}
     batch = list(tokenize_rows(rows.to_pylist(), load_tokenizer(model_cfg), 256).examples)
     reference = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float64, attn_implementation="eager").eval()
     packed_model = load_model(model_cfg, "float64", 0.0, "cpu")
+    if checkpointing:
+        packed_model.gradient_checkpointing_enable({"use_reentrant": False})
 
     plain = [plain_losses(reference, example) for example in batch]
     expected = torch.stack([losses.mean() for losses in plain]).mean() if kind == "per_example" else torch.cat(plain).mean()
@@ -31,7 +35,7 @@ def test_packed_loss_and_gradients_equal_the_plain_ones(cfg, rows, tmp_path, kin
     total = 0.0
     for start in range(0, len(batch), 4):
         micro = batch[start : start + 4]
-        losses = token_losses(packed_model, pack(micro))
+        losses = token_losses(packed_model, pack(micro), chunk)
         torch.testing.assert_close(losses.double(), torch.cat(plain[start : start + 4]), rtol=1e-5, atol=1e-6)
         loss = (losses * token_weights(batch, micro, kind)).sum()
         loss.backward()

@@ -111,3 +111,20 @@ def test_nothing_to_train_on_is_an_error_that_says_so(cfg, rows, tmp_path):
     cfg["training"] = {**cfg["training"], "max_length": 16}
     with pytest.raises(TrainingError, match=r"training\.max_length 16"):
         train_model(rows, cfg, tmp_path)
+
+
+def test_lora_changes_the_named_layers_alone_and_leaves_a_plain_model(cfg, rows, base, tmp_path):
+    cfg["training"] |= {"lora": {"rank": 2, "alpha": 4.0, "targets": ["q_proj"]}, "epochs": 1}
+    trained = train_model(rows, cfg, tmp_path)
+    before = AutoModelForCausalLM.from_pretrained(base).state_dict()
+    after = AutoModelForCausalLM.from_pretrained(trained.model).state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert before.keys() == after.keys() and changed == {f"model.layers.{n}.self_attn.q_proj.weight" for n in range(2)}
+    assert trained.facts["learned_parameters"] == 2 * 2 * (32 + 32) < trained.facts["parameters"]
+    assert train_model(rows, cfg, tmp_path / "again").facts == trained.facts
+
+
+def test_lora_on_a_layer_that_is_not_there_is_one_line(cfg, rows, tmp_path):
+    cfg["training"]["lora"] = {"rank": 2, "alpha": 4.0, "targets": ["no_such_layer"]}
+    with pytest.raises(TrainingError, match="training.lora.targets: .*no_such_layer"):
+        train_model(rows, cfg, tmp_path)

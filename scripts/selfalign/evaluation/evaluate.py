@@ -58,7 +58,6 @@ def evaluate_model(cfg: dict, data: Sequence[str], tuned: str | None, cache_dir:
         engine.close()
     kind = kind_of(benchmark["name"])
     origin = {"title": kind.title, "data": [str(path) for path in data], "sha256": check_digest(data)}
-    origin["published"] = kind.base if tuned is None else kind.tuned
     cost = {"fingerprint": engine.fingerprint, **asdict(engine.usage)}
     return {"benchmark": benchmark["name"], "which": which, **origin, **result}, cost
 

@@ -16,15 +16,10 @@ from selfalign.evaluation.task import Task
 
 @dataclass(frozen=True)
 class Kind:
-    """A benchmark: its name, how its rows become tasks, and the published scores in percent (greedy pass@1).
-
-    base: StarCoder2-15B, tuned: StarCoder2-15B-Instruct-v0.1, both of the latter's model card; None where it has no number.
-    """
+    """A benchmark: its name, and how its rows become tasks."""
 
     title: str
     tasks: Callable[[Iterable[Row], dict], list[Task]]
-    base: float | None = None
-    tuned: float | None = None
 
 
 def _each(task_of: Callable[[Row], Task]) -> Callable[[Iterable[Row], dict], list[Task]]:
@@ -37,15 +32,15 @@ def _humaneval(rows: Iterable[Row], benchmark: dict) -> list[Task]:
 
 
 KINDS: dict[str, Kind] = {
-    "humaneval": Kind("HumanEval", _humaneval, 46.3, 72.6),
-    "humaneval_plus": Kind("HumanEval+", _each(evalplus_task(mbpp=False, plus=True)), 37.8, 63.4),
-    "mbpp": Kind("MBPP", _each(evalplus_task(mbpp=True, plus=False)), 66.2, 75.2),
-    "mbpp_plus": Kind("MBPP+", _each(evalplus_task(mbpp=True, plus=True)), 53.1, 61.2),
-    "livecodebench_code_generation": Kind("LiveCodeBench, code generation", generation_tasks, tuned=20.4),
-    "livecodebench_self_repair": Kind("LiveCodeBench, self-repair", repair_tasks, tuned=20.9),
-    "livecodebench_test_output_prediction": Kind("LiveCodeBench, test output prediction", output_tasks, tuned=29.8),
-    "livecodebench_code_execution": Kind("LiveCodeBench, code execution", execution_tasks, tuned=28.1),
-    "ds1000": Kind("DS-1000", _each(data_task), 38.9, 40.6),
+    "humaneval": Kind("HumanEval", _humaneval),
+    "humaneval_plus": Kind("HumanEval+", _each(evalplus_task(mbpp=False, plus=True))),
+    "mbpp": Kind("MBPP", _each(evalplus_task(mbpp=True, plus=False))),
+    "mbpp_plus": Kind("MBPP+", _each(evalplus_task(mbpp=True, plus=True))),
+    "livecodebench_code_generation": Kind("LiveCodeBench, code generation", generation_tasks),
+    "livecodebench_self_repair": Kind("LiveCodeBench, self-repair", repair_tasks),
+    "livecodebench_test_output_prediction": Kind("LiveCodeBench, test output prediction", output_tasks),
+    "livecodebench_code_execution": Kind("LiveCodeBench, code execution", execution_tasks),
+    "ds1000": Kind("DS-1000", _each(data_task)),
 }
 ALIASES = {"humaneval+": "humaneval_plus", "mbpp+": "mbpp_plus", "livecodebench": "livecodebench_code_generation", "ds-1000": "ds1000"}
 

@@ -22,10 +22,10 @@ _SCORES = {
     "mbppplus": Published("MBPP+", 53.1, 61.2),
     "ds1000": Published("DS-1000", 38.9, 40.6),
     "livecodebench": Published("LiveCodeBench, code generation", None, 20.4),
-    "livecodebenchgeneration": Published("LiveCodeBench, code generation", None, 20.4),
-    "livecodebenchrepair": Published("LiveCodeBench, self-repair", None, 20.9),
-    "livecodebenchtestoutput": Published("LiveCodeBench, test output prediction", None, 29.8),
-    "livecodebenchexecution": Published("LiveCodeBench, code execution", None, 28.1),
+    "livecodebenchcodegeneration": Published("LiveCodeBench, code generation", None, 20.4),
+    "livecodebenchselfrepair": Published("LiveCodeBench, self-repair", None, 20.9),
+    "livecodebenchtestoutputprediction": Published("LiveCodeBench, test output prediction", None, 29.8),
+    "livecodebenchcodeexecution": Published("LiveCodeBench, code execution", None, 28.1),
 }
 
 

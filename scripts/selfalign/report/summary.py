@@ -37,7 +37,7 @@ def summarize(
         "steps": steps,
         "verdicts": {"passed": executed["kept"], **executed["reasons"]} if executed else {},
         "training": _training(by_rule.get("train_model", []), loss),
-        "evaluation": _evaluation(path for path in evaluation if Path(path).exists()),
+        "evaluation": read_evaluation(path for path in evaluation if Path(path).exists()),
         "generation": generation_costs(steps, cfg["prices"]),
         "fewshot": fewshot,
         "cost": {
@@ -80,7 +80,7 @@ def _training(jobs: Sequence[dict[str, Any]], loss: str) -> dict[str, Any]:
     return {**facts, "loss": {"steps": len(losses), "first": losses[0], "last": losses[-1]} if losses else {"steps": 0}}
 
 
-def _evaluation(paths: Iterable[str]) -> dict[str, dict[str, Any]]:
+def read_evaluation(paths: Iterable[str]) -> dict[str, dict[str, Any]]:
     """By benchmark and model: problems, form, greedy and mean with intervals, and the gain of the tuned model in points."""
     table: dict[str, dict[str, Any]] = {}
     for path in paths:

@@ -4,24 +4,38 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
+from selfalign.data.errors import TrainingError
 from selfalign.training.examples import Example, Packed
 
 
-def token_losses(model: Any, packed: Packed) -> torch.Tensor:
+def token_losses(model: Any, packed: Packed, chunk: int = 0) -> torch.Tensor:
     """Cross entropy of each response token in packed order, [R] float32.
 
-    Logits are computed only where a response token is predicted: with a vocabulary of 49 k they are most of the memory otherwise.
+    Logits are computed only where a response token is predicted: with a vocabulary of 49 k they are most of the memory otherwise. chunk:
+    of so many tokens at a time, each time again in the backward pass, so that no more of them are ever held; 0 for all at once.
     """
     device = next(model.parameters()).device
-    logits = model(
-        input_ids=packed.input_ids.to(device),
-        position_ids=packed.position_ids.to(device),
-        cu_seq_lens_q=packed.borders,
-        use_cache=False,
-        logits_to_keep=packed.predicting.to(device),
-    ).logits[0]
-    return torch.nn.functional.cross_entropy(logits.float(), packed.targets.to(device), reduction="none")
+    inputs = {"input_ids": packed.input_ids.to(device), "position_ids": packed.position_ids.to(device)}
+    inputs |= {"cu_seq_lens_q": packed.borders, "use_cache": False}
+    predicting, targets = packed.predicting.to(device), packed.targets.to(device)
+    if not chunk:
+        return _cross_entropy(model(**inputs, logits_to_keep=predicting).logits[0], targets)
+    if scaled := [name for name in ("final_logit_softcapping", "logit_scale", "logits_scaling") if getattr(model.config, name, None)]:
+        raise TrainingError(f"training.loss_chunk: this model does more than a projection for its logits ({', '.join(scaled)}); set it to 0")
+    hidden = model.base_model(**inputs).last_hidden_state[0, predicting]
+    head = model.get_output_embeddings()
+    parts = zip(hidden.split(chunk), targets.split(chunk), strict=True)
+    return torch.cat([checkpoint(_projected, head, states, wanted, use_reentrant=False) for states, wanted in parts])
+
+
+def _projected(head: torch.nn.Module, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return _cross_entropy(head(states), targets)
+
+
+def _cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
 
 
 def token_weights(batch: Sequence[Example], micro: Sequence[Example], kind: str) -> torch.Tensor:

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from selfalign.data.errors import InputError, TrainingError
+from selfalign.data.ids import row_seed
 from selfalign.training import attention
 from selfalign.training.template import chat_template
 
@@ -33,6 +34,24 @@ def load_model(model: dict, dtype: str, dropout: float, device: str) -> Any:
         raise InputError(f"model {model['path']}: cannot be loaded ({_first_line(error)}); set model.path to a complete model folder") from error
     set_dropout(loaded, dropout)
     return loaded.to(device).train()
+
+
+def add_lora(model: Any, lora: dict, seed: int) -> Any:
+    """Freeze `model` and put trainable low-rank matrices (Hu et al. 2021) beside its linear layers, in place.
+
+    Returns peft's model around it, whose merge_and_unload() adds them into the weights.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise TrainingError(f"training.lora needs peft ({_first_line(error)}); install it, or set training.lora.rank to 0") from error
+    torch.manual_seed(row_seed(seed, "lora", "initial weights"))
+    targets = lora["targets"] or "all-linear"
+    try:
+        settings = LoraConfig(r=lora["rank"], lora_alpha=lora["alpha"], lora_dropout=0.0, target_modules=targets, task_type="CAUSAL_LM")
+        return get_peft_model(model, settings)
+    except ValueError as error:
+        raise TrainingError(f"training.lora.targets: {_first_line(error)}") from error
 
 
 def set_dropout(model: Any, dropout: float) -> None:

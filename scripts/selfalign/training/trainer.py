@@ -1,4 +1,4 @@
-"""Full fine-tuning of the base model on the final dataset: one plain loop, checkpoints, and a cache of finished models.
+"""Fine-tuning of the base model on the final dataset: one plain loop, checkpoints, and a cache of finished models.
 
 A training lives in `<cache_dir>/training/<key>/`, where the key is of everything that determines the weights (rows, settings, base
 weights, code, versions): `checkpoint.pt` while it runs, `model/`, `loss.csv` and `facts.json` when it is done.
@@ -27,7 +27,7 @@ from selfalign.data.job import Progress, say, write_json
 from selfalign.data.source_hash import source_hashes
 from selfalign.training.examples import Examples, epoch_batches, pack, tokenize_rows
 from selfalign.training.loss import token_losses, token_weights
-from selfalign.training.model import load_model, load_tokenizer, weights_digest
+from selfalign.training.model import add_lora, load_model, load_tokenizer, weights_digest
 from selfalign.training.optimizer import make_optimizer, rate_factor
 
 LOSS_COLUMNS = ("step", "epoch", "loss", "learning_rate", "tokens")  # tokens: seen so far, prompts included
@@ -112,10 +112,16 @@ def _train(rows: list[dict], cfg: dict, work: Path, label: str) -> None:
         raise TrainingError("training.device is cuda, and torch sees no GPU here; set it to cpu or run on a machine with one")
     with _threads(settings["threads"]):
         model = load_model(cfg["model"], settings["dtype"], settings["dropout"], settings["device"])
+        adapted = add_lora(model, settings["lora"], cfg["seed"]) if settings["lora"]["rank"] else None
+        if settings["gradient_checkpointing"]:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        learned = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         losses = _fit(model, data, settings, cfg["seed"], work / "checkpoint.pt", label)
     _write_losses(losses, work / "loss.csv")
     temporary = work / "model.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
+    if adapted is not None:
+        model = adapted.merge_and_unload()
     model.save_pretrained(temporary)
     tokenizer.save_pretrained(temporary)
     shutil.rmtree(work / "model", ignore_errors=True)
@@ -133,6 +139,7 @@ def _train(rows: list[dict], cfg: dict, work: Path, label: str) -> None:
         "first_loss": losses[0]["loss"],
         "last_loss": losses[-1]["loss"],
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "learned_parameters": learned,
     }
     write_json(facts, work / "facts.json")  # written last: its presence says that the folder is complete
     (work / "checkpoint.pt").unlink(missing_ok=True)
@@ -181,7 +188,7 @@ def _step(model: Any, optimizer: torch.optim.Optimizer, batch: list, rate: float
     optimizer.zero_grad(set_to_none=True)
     for start in range(0, len(batch), settings["micro_batch"]):
         micro = batch[start : start + settings["micro_batch"]]
-        losses = token_losses(model, pack(micro))
+        losses = token_losses(model, pack(micro), settings["loss_chunk"])
         loss = (losses * token_weights(batch, micro, settings["loss"]).to(losses.device)).sum()
         loss.backward()
         total += loss.item()
