@@ -15,6 +15,12 @@ include: "rules/common.smk"
 include: "rules/resources.smk"
 
 
+# The jobs' own lines are what the terminal shows of a run on this machine; Snakemake's log file has everything.
+for handler in logger.handlers:
+    if handler.name == "DefaultStreamHandler":
+        handler.addFilter(Quiet(lambda: not workflow.dryrun and workflow.local_exec))
+
+
 onstart:
     # Snakemake holds its lock on the folder here: jobs that are still in Slurm have lost the Snakemake that sent them.
     if workflow.execution_settings.lock:
@@ -22,6 +28,14 @@ onstart:
     if CONFIG["cache_gb"]:
         prune(CACHE, max_bytes=CONFIG["cache_gb"] * 1e9)
     remove_temporary_files(RESULTS)
+
+
+onsuccess:
+    print(f"\n{ending(RESULTS)}", file=sys.stderr)
+
+
+onerror:
+    print(f"\n{failing(log)}", file=sys.stderr)
 
 
 report: "rules/captions/workflow.rst"

@@ -18,6 +18,7 @@ from selfalign.evaluation.rows import data_files
 from selfalign.exchange.export import NEEDS, PROMPTED
 from selfalign.exchange.reader import input_files
 from selfalign.generation.fewshot import load_fewshot
+from selfalign.workflow.terminal import Quiet, ending, failing
 
 try:
     CONFIG = load_config(config)

@@ -40,7 +40,7 @@ def test_output_of_python_and_of_children_goes_to_the_log(smk, capfd):
     run_script(main, smk)
     log = Path(smk.log[0]).read_text()
     assert "from python" in log and "from a child" in log
-    assert capfd.readouterr() == ("", "")
+    assert capfd.readouterr() == ("", "judge_seeds 0: done, 0 s\n")
 
 
 def test_progress_goes_to_the_terminal_and_to_the_log(smk, capfd):
@@ -50,7 +50,7 @@ def test_progress_goes_to_the_terminal_and_to_the_log(smk, capfd):
         progress.advance(tokens=500)
 
     run_script(main, smk)
-    assert capfd.readouterr().err == "judge 0: 2/2, tokens 1,500, 0 s\n" == Path(smk.log[0]).read_text()
+    assert capfd.readouterr().err == "judge 0: 2/2, tokens 1,500, 0 s\njudge_seeds 0: done, 0 s\n" == Path(smk.log[0]).read_text()
 
 
 def test_progress_line_estimates_what_is_left():

@@ -18,12 +18,16 @@ from selfalign.data.gpus import take_gpus
 
 # Where the user looks, while standard error goes to the job's log; None outside a job.
 _terminal: TextIO | None = None
+_said = 0.0  # when the job last said something, in seconds of the monotonic clock
 _WATCH_SECONDS = 0.5
+_LONGEST_PAUSE = 60.0  # seconds between two lines of a job
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def say(line: str) -> None:
     """One line for the user: on the terminal, and in the log of a running job."""
+    global _said
+    _said = time.monotonic()
     for stream in (_terminal, sys.stderr):
         if stream is not None:
             with suppress(OSError):  # a full disk or a closed terminal costs the line, not the job
@@ -31,7 +35,9 @@ def say(line: str) -> None:
 
 
 class Progress:
-    """Says every `every` seconds, and at the end, how far a job is. `total` is None where nobody knows it.
+    """Says how far a job is: after `every` seconds, in a long job every twentieth of its time up to a minute, and at the end.
+
+    `total` is None where nobody knows it.
 
     >>> progress = Progress("judge 0", total=200)
     >>> progress.advance(20, tokens=4100)
@@ -52,7 +58,8 @@ class Progress:
         for name, value in facts.items():
             self._facts[name] = self._facts.get(name, 0) + value
         now = time.monotonic()
-        if now - self._said >= self._every or (n and self.done == self.total):
+        pause = max(self._every, min(_LONGEST_PAUSE, (now - self._start) / 20))
+        if now - self._said >= pause or (n and self.done == self.total):
             self._said = now
             say(self.line(now - self._start))
 
@@ -62,10 +69,15 @@ class Progress:
         counted = seconds >= 1  # before, a rate says nothing
         parts = [count, f"{self.done / seconds:,.1f}/s"] if counted else [count]
         parts += [f"{name} {value:,.0f}" + (f" ({value / seconds:,.0f}/s)" if counted else "") for name, value in self._facts.items()]
-        parts.append(f"{seconds:.0f} s")
+        parts.append(duration(seconds))
         if self.total and 0 < self.done < self.total:
-            parts.append(f"{seconds / self.done * (self.total - self.done):.0f} s left")
+            parts.append(f"{duration(seconds / self.done * (self.total - self.done))} left")
         return f"{self.label}: {', '.join(parts)}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, as a person would say it."""
+    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def run_script(main: Callable[[Any], dict[str, Any] | None], smk: Any) -> None:
@@ -77,7 +89,7 @@ def run_script(main: Callable[[Any], dict[str, Any] | None], smk: Any) -> None:
     """
     start = time.monotonic()
     name = smk.rule + "".join(f" {value}" for value in smk.wildcards)
-    _end_with_the_workflow()
+    _watch(name, start)
     with _redirected(smk.log[0] if smk.log else None):
         try:
             if gpus := getattr(smk, "resources", {}).get("gpu", 0):
@@ -95,8 +107,8 @@ def run_script(main: Callable[[Any], dict[str, Any] | None], smk: Any) -> None:
             log = f"; the whole story is in {smk.log[0]}" if smk.log else ""
             say(f"{name}: {_explain(error)}{log}")
             raise SystemExit(1) from None
-        if rows := [f"{key.replace('_', ' ')} {facts[key]:,}" for key in ("rows_in", "kept", "dropped") if key in facts]:
-            say(f"{name}: done, {', '.join(rows)}, {seconds:.0f} s")
+        rows = [f"{key.replace('_', ' ')} {facts[key]:,}" for key in ("rows_in", "kept", "dropped") if key in facts]
+        say(f"{name}: done, {', '.join([*rows, duration(seconds)])}")
 
 
 def _cost(smk: Any, seconds: float) -> dict[str, Any]:
@@ -121,13 +133,18 @@ def _explain(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {_first_line(error)}"
 
 
-def _end_with_the_workflow() -> None:
-    """End this job when Snakemake is gone: one that went on could write over the files of the run that follows, from an older config."""
+def _watch(name: str, start: float) -> None:
+    """Beside the job: say that it is at work when it has long said nothing, and end it when Snakemake is gone.
+
+    A job that went on without Snakemake could write over the files of the run that follows, from an older config.
+    """
     workflow = os.getppid()
 
     def watch() -> None:
         while os.getppid() == workflow:
             time.sleep(_WATCH_SECONDS)
+            if _terminal is not None and time.monotonic() - max(start, _said) >= _LONGEST_PAUSE:
+                say(f"{name}: at work, {duration(time.monotonic() - start)}")
         say("the workflow was killed, and with it this job; finished rows are kept")
         os._exit(1)
 

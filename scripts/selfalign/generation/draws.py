@@ -18,6 +18,7 @@ from selfalign.generation.fewshot import Example, FewShot, Judged
 from selfalign.generation.prompts import STOP, render_prefix
 
 PER_ROW = "per-row"
+LANGUAGE = "Python"  # of all instructions
 
 
 class Frame(NamedTuple):
@@ -119,3 +120,9 @@ def _usage(examples: int, draws: list[tuple[int, ...]]) -> dict:
         "examples": [{"example": at, "draws": contains[at], "first": begins[at]} for at in range(examples)],
         "orders": [{"examples": list(order), "draws": times} for order, times in sorted(Counter(draws).items())],
     }
+
+
+def draw_properties(row: str, cfg: Mapping) -> dict[str, str]:
+    """Category, language and difficulty of the instruction with this id. cfg: the config with seed, categories and difficulties."""
+    category, difficulty = (generator(cfg["seed"], row, name).choice(cfg[name]) for name in ("categories", "difficulties"))
+    return {"category": category, "language": LANGUAGE, "difficulty": difficulty}

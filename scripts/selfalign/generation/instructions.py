@@ -5,13 +5,12 @@ import re
 import pyarrow as pa
 
 from selfalign.data.files import to_dropped, to_table
-from selfalign.data.ids import generator
+from selfalign.generation.draws import draw_properties
 from selfalign.generation.engines.base import Engine
 from selfalign.generation.fewshot import Example
 from selfalign.generation.prompts import question
 from selfalign.generation.steps import Advance, Asked, Rejected, ask_for, complete, finished_text
 
-LANGUAGE = "Python"
 _HEADING = re.compile(
     r"^(?:### .*|\[(?:Code|Concepts|Verdict|Property|Instruction|Solution|Response|Reasoning|Implementation|Explanation|Tests)\])", re.M
 )
@@ -26,10 +25,8 @@ def write_instructions(concepts: pa.Table, prompts: dict, engine: Engine, cfg: d
     kept, dropped = complete("write_instructions", asked, engine, lambda completion: parse_instruction(finished_text(completion)), advance)
     rows = []
     for row, instruction in kept:
-        category, difficulty = _drawn(row.id, cfg)
         origin = {"function_id": row.parent["function_id"], "concepts_id": row.parent["id"], "draw": row.draw, "prefix": row.prefix}
-        properties = {"category": category, "language": LANGUAGE, "difficulty": difficulty}
-        rows.append({"id": row.id, **origin, **properties, "instruction": instruction})
+        rows.append({"id": row.id, **origin, **draw_properties(row.id, cfg), "instruction": instruction})
     return to_table(rows, "instructions"), to_dropped(dropped)
 
 
@@ -37,16 +34,12 @@ def ask_for_instructions(concepts: list[dict], prompts: dict, cfg: dict) -> list
     """The rows that are asked for, with their prompts."""
 
     def open_example(parent: dict, row: str) -> str:
-        category, difficulty = _drawn(row, cfg)
-        return question("instructions", Example("", category, LANGUAGE, tuple(parent["concepts"]), difficulty, "", "", ""))
+        drawn = draw_properties(row, cfg)
+        return question(
+            "instructions", Example("", drawn["category"], drawn["language"], tuple(parent["concepts"]), drawn["difficulty"], "", "", "")
+        )
 
     return ask_for("write_instructions", concepts, prompts, cfg, open_example)
-
-
-def _drawn(row: str, cfg: dict) -> tuple[str, str]:
-    """(category, difficulty) of the instruction with this id."""
-    category, difficulty = (generator(cfg["seed"], row, name).choice(cfg[name]) for name in ("categories", "difficulties"))
-    return category, difficulty
 
 
 def parse_instruction(text: str) -> str:

@@ -4,7 +4,7 @@ Ids are hashes of content, so the rows with the smallest ids are a sample drawn 
 What a run did not make is left out.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from selfalign.data.tables import STEP_OF
-from selfalign.generation.concepts import ask_for_concepts
-from selfalign.generation.instructions import ask_for_instructions
-from selfalign.generation.judge import ask_for_verdicts
-from selfalign.generation.responses import ask_for_responses
-from selfalign.generation.steps import Asked
+from selfalign.exchange.prompts import Prompts
+from selfalign.generation.draws import draw_properties
 
 # What a listing shows: title, language, column, and the datasets that may have it, the best first.
 _LISTINGS = {
@@ -42,12 +39,12 @@ _FINAL = (("Instruction", "markdown", "instruction"), ("Response", "markdown", "
 # Columns that are worth a word beside the listings.
 _FACTS = ("path", "line", "licence", "source", "score", "category", "difficulty", "sample", "finish_reason", "verdict", "cluster_size")
 
-# Of a model step: its part of the config, the dataset of its parents, their id in a kept row, and what makes its prompts.
-_ASK: dict[str, tuple[str, str, str, Callable[..., list[Asked]]]] = {
-    "seeds": ("judge", "functions", "id", ask_for_verdicts),
-    "concepts": ("concepts", "seeds", "seed_id", ask_for_concepts),
-    "instructions": ("instructions", "concepts", "concepts_id", ask_for_instructions),
-    "responses": ("responses", "instructions", "instruction_id", ask_for_responses),
+# Of a model step: its part of the config, the dataset of its parents, and their id in a kept row.
+_ASK = {
+    "seeds": ("judge", "functions", "id"),
+    "concepts": ("concepts", "seeds", "seed_id"),
+    "instructions": ("instructions", "concepts", "concepts_id"),
+    "responses": ("responses", "instructions", "instruction_id"),
 }
 
 
@@ -160,16 +157,16 @@ def _texts(rows: Rows, kept: Sequence[str]) -> dict[str, dict[str, str]]:
 def _prompts(rows: Rows, kept: Sequence[str], prompts: Mapping[str, dict], cfg: dict) -> dict[tuple[str, str], str]:
     """The whole prompt of each example of a model step, by dataset and row id."""
     found: dict[tuple[str, str], str] = {}
-    for dataset, (step, parents, key, ask) in _ASK.items():
+    for dataset, (step, parents, key) in _ASK.items():
         if step not in prompts or dataset not in rows:
             continue
         pairs = list(_pairs(rows[dataset], key))
         by_id = rows_by_id(files_of(kept, parents), (parent for _, parent in pairs))
+        asked = Prompts(prompts[step])
         for row, parent in pairs:
-            asked = ask([by_id[parent]], prompts[step], cfg) if parent in by_id else []
-            for one in asked:
-                if one.id == row:
-                    found[dataset, row] = one.request.prefix + one.request.prompt
+            if parent in by_id:
+                properties = draw_properties(row, cfg) if step == "instructions" else {}
+                found[dataset, row] = asked.of({"id": row, **properties}, by_id[parent])
     return found
 
 

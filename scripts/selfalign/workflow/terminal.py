@@ -1,0 +1,99 @@
+"""What the terminal shows of a run: the jobs' own lines and little else, and at the end what there is now, or what to do."""
+
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from selfalign.data.job import duration
+from selfalign.data.tables import IMPORT_STEP, STEP_OF
+
+# Snakemake's events that its own log file in .snakemake/log keeps and the terminal does not need: jobs speak for themselves.
+_EVENTS = {"run_info", "resources_info", "job_info", "job_started", "job_finished", "group_info", "shellcmd", "workflow_started"}
+_MESSAGES = ("Building DAG of jobs", "Select jobs to execute", "Assuming unrestricted shared filesystem", "Conda environments: ignored")
+_MESSAGES += ("Complete log(s)", "Elapsed time", "Using workflow specific profile")
+_PROGRESS_SECONDS = 30
+
+
+class Quiet(logging.Filter):
+    """Keeps what Snakemake says about its bookkeeping off the terminal; warnings, errors and whatever is not known here stay.
+
+    `active` tells, at the time of a message, whether the run is one of real jobs on this machine: a dry run shows its plan, and jobs
+    elsewhere do not write to this terminal.
+    """
+
+    def __init__(self, active: Callable[[], bool]):
+        super().__init__()
+        self._active = active
+        self._said = time.monotonic()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the terminal shows this message."""
+        if record.levelno >= logging.WARNING or not self._active():
+            return True
+        event = str(getattr(record, "event", None) or "")
+        if event == "progress":  # how many jobs are done, now and then
+            if time.monotonic() - self._said < _PROGRESS_SECONDS:
+                return False
+            self._said = time.monotonic()
+            return True
+        return event not in _EVENTS and not str(record.msg).startswith(_MESSAGES)
+
+
+def ending(results: str) -> str:
+    """What a run has made so far, how long its jobs took, where it is, and the next command to try."""
+    stats = _stats(results)
+    lines = [f"{'step':<20}{'rows in':>12}{'kept':>12}{'dropped':>12}{'time':>10}"]
+    for rule in (*([IMPORT_STEP] if IMPORT_STEP in stats else []), *STEP_OF.values(), "train_model", "evaluate_model"):
+        if rule in stats:
+            total = {key: sum(job.get(key, 0) for job in stats[rule]) for key in ("rows_in", "kept", "dropped", "seconds")}
+            known = [key if any(key in job for job in stats[rule]) else "" for key in ("rows_in", "kept", "dropped")]
+            counts = "".join(f"{total[key]:>12,}" if key else f"{'':>12}" for key in known)
+            lines.append(f"{rule:<20}{counts}{duration(total['seconds']):>10}")
+    places = {"dataset/train.parquet": "dataset", "model": "model", "summary.json": "summary", "report.html": "report"}
+    found = {name: f"{results}/{path}" for path, name in places.items() if (Path(results) / path).exists()}
+    lines += ["", *(f"{name:<10}{path}" for name, path in found.items())]
+    return "\n".join([*lines, f"{'next':<10}{_next(results, found)}"])
+
+
+def _next(results: str, found: Iterable[str]) -> str:
+    command = Path(sys.executable).parent
+    program = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
+    if "report" in found:
+        return f"open {results}/report.html, or ask the model: {program}/selfalign respond 'Write a function that …' --model {results}/model"
+    return f"{program}/snakemake goes on from here to the model and the report (with the same --configfile, if you gave one)"
+
+
+def _stats(results: str) -> dict[str, list[dict]]:
+    """The facts of every finished job, by rule."""
+    return {folder.name: [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))] for folder in (Path(results) / "stats").glob("*")}
+
+
+_FAILED = re.compile(r"^ *Error in (?:rule|group) ([\w-]+):\n(?:    .*\n)*?    log: (\S+?)(?:,.*)? \(check log", re.MULTILINE)
+
+
+def failing(logs: Iterable[str]) -> str:
+    """What failed according to Snakemake's log files, the last useful line of each job's log, and what to do."""
+    failed: dict[str, str] = {}
+    for path in logs:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+        failed |= {log: rule for rule, log in _FAILED.findall(text)}
+    lines = [f"{rule} failed: {last_line(log)}\n    log: {log}" for log, rule in failed.items()]
+    again = "What is done stays done: after the cause is gone, the same command goes on from here and asks the model only what it has not answered."
+    return "\n".join([*lines, again])
+
+
+def last_line(log: str) -> str:
+    """The last line of a job's log that says something, or that there is none: then the job was killed, mostly for memory."""
+    try:
+        lines = Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    useful = [line.strip() for line in lines if line.strip(" ^~-=*")]
+    return useful[-1] if useful else _KILLED
+
+
+_KILLED = "its log is empty; if it was killed, memory may have run out: more shards or a smaller batch_size make jobs smaller"

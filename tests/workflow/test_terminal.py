@@ -1,0 +1,71 @@
+import logging
+
+from selfalign.workflow.terminal import Quiet, ending, failing, last_line
+
+NOISE = ("Select jobs", "Execute 1 jobs", "Building DAG", "Finished jobid", "jobid:", "Provided cores", "Elapsed time", "job count")
+
+
+def shown(message, level=logging.INFO, active=True, **facts):
+    record = logging.LogRecord("snakemake", level, "", 0, message, (), None)
+    vars(record).update(facts)
+    return Quiet(lambda: active).filter(record)
+
+
+def test_bookkeeping_is_left_out_and_everything_else_stays():
+    assert not shown("Select jobs to execute...")
+    assert not shown("rule x:", event="job_info")
+    assert not shown("1 of 2 steps", event="progress")
+    assert shown("Nothing to be done (all requested files are present and up to date).")
+    assert shown("Error in rule x", logging.ERROR, event="job_error")
+    assert shown("Select jobs to execute...", logging.WARNING)
+    assert shown("something new", event="unheard_of")
+
+
+def test_dry_run_and_jobs_elsewhere_show_all():
+    assert shown("rule x:", active=False, event="job_info") and shown("Select jobs to execute...", active=False)
+
+
+def test_run_ends_with_rows_time_places_and_the_next_command(project):
+    output = project.snakemake("results/extracted/0.parquet", "results/prompts/judge.json")
+    assert not [line for line in output.splitlines() if line.startswith(NOISE)], output
+    assert "draw_prompts judge: done" in output
+    (row,) = [line.split() for line in output.splitlines() if line.startswith("extract_functions  ")]
+    assert int(row[2].replace(",", "")) == 160
+    assert output.rstrip().splitlines()[-1].startswith("next")
+    assert "Nothing to be done" in project.snakemake("results/prompts/judge.json")
+
+
+def test_dry_run_shows_the_plan(project):
+    output = project.snakemake("--dry-run", "results/prompts/judge.json")
+    assert "job count" in " ".join(output.split()) and "Drawing few-shot examples for judge" in output
+
+
+def test_failed_job_is_named_with_its_log_its_last_line_and_what_to_do(project):
+    (project.folder / "code").mkdir()
+    project.config["sources"] = [{"name": "code", "kind": "folder", "path": "code", "licence": "MIT"}]
+    project.write_config()
+    lines = project.snakemake("results/extracted/0.parquet", ok=False).rstrip().splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("extract_functions failed: extract_functions: "))
+    assert lines[at + 1].strip() == "log: results/logs/extract_functions/all.log"
+    assert "the same command goes on from here" in lines[at + 2]
+
+
+def test_killed_job_has_an_empty_log_and_advice(tmp_path):
+    log = tmp_path / "job.log"
+    log.write_text("")
+    text = f"[Mon]\nError in rule judge_seeds:\n    jobid: 3\n    output: x\n    log: {log} (check log file(s) for error details)\n"
+    (tmp_path / "run.log").write_text(text)
+    assert f"judge_seeds failed: {last_line(log)}\n    log: {log}" in failing([tmp_path / "run.log"])
+    assert "memory" in last_line(log) and "memory" in last_line(tmp_path / "missing.log")
+
+
+def test_ending_of_a_finished_run_names_the_report_and_the_model(tmp_path):
+    for path in ("stats/judge_seeds", "model", "dataset"):
+        (tmp_path / path).mkdir(parents=True)
+    for shard in (0, 1):
+        (tmp_path / "stats" / "judge_seeds" / f"{shard}.json").write_text('{"rows_in": 1000, "kept": 600, "dropped": 400, "seconds": 30}')
+    for file in ("report.html", "summary.json", "dataset/train.parquet"):
+        (tmp_path / file).write_text("")
+    text = ending(str(tmp_path))
+    assert "judge_seeds                2,000       1,200         800      60 s" in text
+    assert f"open {tmp_path}/report.html" in text and "selfalign respond" in text
