@@ -36,6 +36,7 @@ MADE = tuple(steps_from(ENTRY))  # datasets of the run, in order; each has its d
 SHARDED = tuple(dataset for dataset in STEP_OF if dataset != "dataset" and dataset in {*IMPORTED, *MADE})
 STEPS = ("judge", "concepts", "instructions", "responses")
 ENGINES = {"transformers": ["transformers"], "vllm": ["vllm"], "openai": ["openai", "served"]}  # the modules of each kind
+LINK_GROUPS = -(-CONFIG["shards"] // 16)  # jobs that share the bands of a near-dedup pass
 PARTS = ("instruction", "response", "code")  # of a candidate: one near-dedup pass each, in this order
 
 
@@ -58,6 +59,7 @@ EXPORTED = tuple(dataset for dataset in NEEDS if dataset in MADE and dataset != 
 wildcard_constraints:
     s=r"\d+",
     dataset="|".join(NEEDS),
+    g=r"\d+",
     step="|".join(STEPS),
     part="|".join(PARTS),
     benchmark=r"[A-Za-z0-9_-]+",
@@ -138,6 +140,16 @@ def fetched_from(wildcards):
     return {"address": FETCHED[wildcards.benchmark], **{key: benchmark[key] for key in ("sha256", "release") if key in benchmark}}
 
 
+def link_files(part):
+    """All link files of a near-dedup pass."""
+    return [f"{RESULTS}/dedup/{part}/links/{g}.parquet" for g in range(LINK_GROUPS)]
+
+
+def compares_texts(section):
+    """Whether the near-dedup in this section of the config compares the texts of what it found."""
+    return CONFIG[section]["near_dedup"]["verify"] == "jaccard"
+
+
 def evaluations():
     """All results of the evaluation."""
     return [f"{RESULTS}/evaluation/{name}.{which}.json" for name in EVALUATED for which in ("base", "tuned")]
@@ -213,14 +225,17 @@ def run_jobs():
     """The jobs of a run by rule, as the names of their stats files, but for the optional ablation and export."""
     jobs = {"import_rows": ["all"]} if ENTRY else {"extract_functions": ["all"]}
     if "functions" in MADE and ENTRY != "functions":
-        jobs |= {"sign_functions": range(CONFIG["shards"]), "cluster_functions": ["all"]}
+        jobs |= {rule: range(CONFIG["shards"]) for rule in ("sign_functions", "band_functions")}
+        jobs |= {"link_functions": range(LINK_GROUPS), "cluster_functions": ["all"]}
     for dataset, step in steps_from(ENTRY).items():
         if dataset not in (ENTRY, "extracted", "dataset"):
             jobs[step] = range(CONFIG["shards"])
     prompted = [step for step in STEPS if STEP_OF[{"judge": "seeds"}.get(step, step)] in jobs]
     jobs |= {"draw_prompts": prompted} if prompted else {}
     if "candidates" in MADE:
-        jobs |= {"sign_candidates": range(CONFIG["shards"]), "cluster_candidates": PARTS, "select_dataset": ["all"]}
+        jobs |= {rule: range(CONFIG["shards"]) for rule in ("sign_candidates", "band_candidates")}
+        jobs |= {"link_candidates": [f"{part}.{g}" for part in PARTS for g in range(LINK_GROUPS)], "cluster_candidates": PARTS}
+        jobs |= {"match_candidates": ["all"], "select_dataset": ["all"]}
     jobs |= {"train_model": ["all"], "evaluate_model": [f"{name}.{which}" for name in EVALUATED for which in ("base", "tuned")]}
     return jobs
 
@@ -233,4 +248,4 @@ def run_stats():
 def cluster_files():
     """The near-duplicate clusters of every pass of a run."""
     passes = [*(["functions"] if "cluster_functions" in run_jobs() else []), *run_jobs().get("cluster_candidates", ())]
-    return [f"{RESULTS}/dedup/{part}/clusters.parquet" for part in passes]
+    return [path for part in passes for path in shards(f"dedup/{part}/clusters")]

@@ -26,11 +26,65 @@ rule sign_functions:
         "../scripts/sign_functions.py"
 
 
+rule band_functions:
+    input:
+        signatures=f"{RESULTS}/dedup/functions/signatures/{{s}}.parquet",
+    output:
+        bands=f"{RESULTS}/dedup/functions/bands/{{s}}.parquet",
+        stats=f"{RESULTS}/stats/band_functions/{{s}}.json",
+    log:
+        f"{RESULTS}/logs/band_functions/{{s}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/band_functions/{{s}}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=memory(400, 4),
+        runtime=minutes(5, 1),
+        disk_mb=disk(100),
+    params:
+        cfg=cfg("functions.near_dedup.threshold", "functions.near_dedup.permutations"),
+        sources=sources("band_functions"),
+    message:
+        "Banding functions for near-dedup, shard {wildcards.s}"
+    script:
+        "../scripts/band_functions.py"
+
+
+rule link_functions:
+    input:
+        bands=shards("dedup/functions/bands"),
+    output:
+        links=f"{RESULTS}/dedup/functions/links/{{g}}.parquet",
+        stats=f"{RESULTS}/stats/link_functions/{{g}}.json",
+    log:
+        f"{RESULTS}/logs/link_functions/{{g}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/link_functions/{{g}}.tsv"
+    conda:
+        "../envs/data.yaml"
+    resources:
+        mem_mb=memory(400, 3),
+        runtime=minutes(10, 0.1),
+        disk_mb=disk(100),
+    params:
+        cfg=cfg("functions.near_dedup"),
+        groups=LINK_GROUPS,
+        sources=sources("link_functions"),
+    message:
+        "Comparing functions that share a band, group {wildcards.g}"
+    script:
+        "../scripts/link_functions.py"
+
+
 rule cluster_functions:
     input:
-        signatures=shards("dedup/functions/signatures"),
+        links=link_files("functions"),
+        bands=shards("dedup/functions/bands"),
+        # The texts themselves only where the config asks for their comparison.
+        extracted=shards("extracted") if compares_texts("functions") else [],
     output:
-        clusters=f"{RESULTS}/dedup/functions/clusters.parquet",
+        clusters=shards("dedup/functions/clusters"),
         stats=f"{RESULTS}/stats/cluster_functions/all.json",
     log:
         f"{RESULTS}/logs/cluster_functions/all.log",
@@ -39,9 +93,9 @@ rule cluster_functions:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=memory(400, 6),
+        mem_mb=memory(400, 3),
         runtime=minutes(10, 0.1),
-        disk_mb=disk(100),
+        disk_mb=disk(500, 4),
     params:
         cfg=cfg("functions.near_dedup"),
         sources=sources("cluster_functions"),
@@ -54,7 +108,7 @@ rule cluster_functions:
 rule filter_functions:
     input:
         extracted=f"{RESULTS}/extracted/{{s}}.parquet",
-        clusters=f"{RESULTS}/dedup/functions/clusters.parquet",
+        clusters=f"{RESULTS}/dedup/functions/clusters/{{s}}.parquet",
         benchmarks=benchmark_files(*EVALUATED, *EXTRA),
     output:
         functions=f"{RESULTS}/functions/{{s}}.parquet",

@@ -14,8 +14,9 @@ rule extract_functions:
         f"{RESULTS}/benchmarks/extract_functions/all.tsv"
     conda:
         "../envs/data.yaml"
+    threads: 8
     resources:
-        mem_mb=memory(500),
+        mem_mb=memory(2500),
         runtime=minutes(30, 2),
         disk_mb=disk(1000),
     params:

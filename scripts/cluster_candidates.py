@@ -1,18 +1,18 @@
-"""Near-duplicates among the candidates in one of their texts, those that an earlier pass dropped left out."""
+"""Clusters of near-duplicates among the candidates in one of their texts, as a keep-list per shard."""
 
-from selfalign.data.files import read_shard, read_shards, write_table
+from pathlib import Path
+
+from selfalign.data.files import read_shard
 from selfalign.data.job import run_script
-from selfalign.dedup.clusters import CLUSTERS, cluster, representatives, without
+from selfalign.dedup.clusters import write_keep_lists
+from selfalign.selection.candidates import texts_to_compare
 
 
 def main(smk):
     cfg = smk.params.cfg["selection"]["near_dedup"]
-    signatures = read_shards(smk.input.signatures)
-    for earlier in smk.input.get("earlier", ()):
-        signatures = without(signatures, representatives(read_shard(earlier)))
-    clusters = cluster(signatures, cfg["threshold"], cfg["permutations"])
-    write_table(clusters, smk.output.clusters, CLUSTERS)
-    return {"rows_in": signatures.num_rows, "near_duplicates": len(representatives(clusters))}
+    rows = map(read_shard, smk.input.get("candidates", ()))
+    texts = ((table["id"].to_pylist(), texts_to_compare(table)[smk.wildcards.part]) for table in rows)
+    return write_keep_lists(smk.input.links, smk.input.bands, texts, cfg, smk.output.clusters, Path(smk.output.stats).parent)
 
 
 if __name__ == "__main__":

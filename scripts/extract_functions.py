@@ -13,7 +13,7 @@ def main(smk):
     spool.mkdir(parents=True, exist_ok=True)
     progress = Progress("extract functions: files")
     facts = {"rows_in": 0, "kept": 0, "dropped": 0}
-    tables = extract_functions(cfg["sources"], cfg["licences"], cfg["shards"], str(spool.parent), progress.advance)
+    tables = extract_functions(cfg["sources"], cfg["licences"], cfg["shards"], str(spool.parent), progress.advance, smk.threads)
     for (kept, dropped), shard, rest in zip(tables, smk.output.shards, smk.output.dropped, strict=True):
         write_shard(kept, shard, "extracted")
         write_dropped(dropped, rest)

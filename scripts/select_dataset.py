@@ -9,8 +9,9 @@ from selfalign.selection.dataset import explain_empty, select_dataset
 def main(smk):
     cfg = smk.params.cfg
     tables = {name: read_shards(smk.input[name]) for name in ("seeds", "concepts", "instructions", "candidates")}
-    clusters = [read_shard(path) for path in smk.input.clusters]
-    dataset, dropped = select_dataset(**tables, clusters=clusters, cfg=cfg["selection"], seed=cfg["seed"])
+    clusters = [read_shards(smk.input[part]) for part in smk.params.parts]
+    copies = read_shard(smk.input.copies)
+    dataset, dropped = select_dataset(**tables, copies=copies, clusters=clusters, cfg=cfg["selection"], seed=cfg["seed"])
     if not dataset.num_rows:
         earlier = concat_dropped([*map(read_shard, smk.input.get("dropped", ())), dropped])
         raise InputError(explain_empty({name: table.num_rows for name, table in tables.items()}, earlier))

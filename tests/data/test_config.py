@@ -49,7 +49,7 @@ def test_defaults_of_the_schema_are_valid_and_complete():
     complete = load_config(config())
     assert load_config(complete) == complete
     assert complete["judge"] == {"examples": 7, "prefixes": 64, "draws": 1, "temperature": 0.0, "max_new_tokens": 4}
-    assert complete["sources"][0]["columns"] == {"content": "content", "path": "path", "licence": "license"}
+    assert complete["sources"][0]["columns"] == {"content": "content", "path": "path", "repository": "repo_name", "licence": "license"}
 
 
 def test_partial_step_keeps_the_other_defaults_of_that_step():

@@ -62,7 +62,7 @@ def test_missing_file_is_named(tmp_path):
 
 
 def test_stale_shards_go_from_every_folder_and_nothing_else_does(tmp_path):
-    kept = ["seeds/0.parquet", "dedup/code/clusters.parquet", "dataset/train.parquet", "stats/x/3.json"]
+    kept = ["seeds/0.parquet", "dedup/copies.parquet", "dataset/train.parquet", "stats/x/3.json"]
     stale = ["seeds/2.parquet", "dropped/seeds/10.parquet", "dedup/code/signatures/2.parquet"]
     for name in kept + stale:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,7 @@ def functions(count: int) -> pa.Table:
     rows = []
     for at in range(count):
         content = f'def add{at}(a, b):\n    """Add."""\n    return a + b + {at}' + "\n    # x" * (60 if at == 2 else 0)
-        rest = {"sha1": "", "path": "a.py", "line": at, "licence": "MIT", "source": "s", "imports": []}
+        rest = {"sha1": "", "path": "a.py", "repository": "", "line": at, "licence": "MIT", "source": "s", "imports": []}
         rows.append({"id": content_id(content), "content": content, **rest})
     return to_table(rows, "functions")
 

@@ -54,8 +54,8 @@ class Run(SimpleNamespace):
         write_dropped(to_dropped(rows), self.folder / "dropped" / dataset / f"{name}.parquet")
 
     def cluster_file(self, part):
-        """Where a near-dedup pass leaves its clusters."""
-        path = self.folder / "dedup" / part / "clusters.parquet"
+        """Where a near-dedup pass leaves the clusters of a shard."""
+        path = self.folder / "dedup" / part / "clusters" / "0.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         return str(path)
 

@@ -30,7 +30,7 @@ def functions():
     rows = []
     for number in range(6):
         content = f"def f{number}(x):\n    return x + {number}"
-        place = {"path": "lib/a.py", "line": 10 + number, "licence": "MIT", "source": "mine"}
+        place = {"path": "lib/a.py", "repository": "", "line": 10 + number, "licence": "MIT", "source": "mine"}
         rows.append({"id": content_id(content), "content": content, "sha1": "s", "imports": ["import re"], **place})
     return sorted(rows, key=lambda row: row["id"])
 
@@ -106,7 +106,7 @@ def run(tmp_path_factory):
             write_shard(to_table(here, dataset), folder / dataset / f"{shard}.parquet", dataset)
             write_dropped(to_dropped(gone), folder / "dropped" / dataset / f"{shard}.parquet")
     clusters = [{"id": row["id"], "representative": functions()[0]["id"], "cluster_size": 2} for row in (functions()[0], lost)]
-    write_table(to_clusters(clusters), folder / "dedup" / "functions" / "clusters.parquet", CLUSTERS)
+    write_table(to_clusters(clusters), folder / "dedup" / "functions" / "clusters" / "0.parquet", CLUSTERS)
     texts = {step: {row.id: row.request.prefix + row.request.prompt for row in several} for step, several in asked.items()}
     return folder, rows, texts
 

@@ -1,19 +1,27 @@
+import json
+import os
 import random
+import signal
 from collections import Counter
+from importlib.metadata import version
 
 import pytest
 
 from selfalign.data.errors import InputError
 from selfalign.data.ids import content_id, shard_of
 from selfalign.seeds.extract import extract_functions
+from selfalign.seeds.workers import parse_files
+from selfalign.sources.source_file import SourceFile
+
+SOURCE = {"name": "mine", "kind": "folder", "packages": [], "data_dir": "", "split": "train", "licence": "MIT", "limit": 0}
 
 
 def function(name, body="return 1"):
     return f'def {name}(x):\n    """Do {name}."""\n    {body}\n'
 
 
-def extract(sources, tmp_path, shards=1, licences=("MIT",)):
-    tables = list(extract_functions(sources, list(licences), shards, str(tmp_path)))
+def extract(sources, tmp_path, shards=1, licences=("MIT",), processes=1):
+    tables = list(extract_functions(sources, list(licences), shards, str(tmp_path), processes=processes))
     assert list(tmp_path.glob("extract-*")) == []  # nothing is left behind
     return [(kept.to_pylist(), dropped.to_pylist()) for kept, dropped in tables]
 
@@ -193,3 +201,35 @@ def test_a_source_without_a_usable_function_is_an_error_that_says_why(folder, tm
         one([folder({"a.py": "def f(x):\n    return x\n"})], tmp_path)
     with pytest.raises(InputError, match="source 'bare': no usable function.*define no function"):
         one([folder({"a.py": "x = 1\n"}, name="bare")], tmp_path)
+
+
+def test_the_number_of_processes_changes_nothing(folder, tmp_path):
+    files = {f"{i}.py": "\n\n".join(function(f"f{i}_{j}") for j in range(3)) + "\n\ndef g(x):\n    pass\n" for i in range(150)}
+    source = folder(files | {"bad.py": b"\xff\xfe"})
+    alone = extract([source], tmp_path, shards=3)
+    assert sum(len(kept) for kept, _ in alone) == 450
+    assert extract([source], tmp_path, shards=3, processes=3) == alone
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_file_that_takes_the_parser_down_is_one_rejected_file(processes):
+    """For real: the process ends, as it does when a parser in C fails or memory runs out."""
+    files = [SourceFile("mine", f"{number}.py", "MIT", text=function(f"f{number}")) for number in range(300)]
+    answers = parse_files(iter(files), _parse_or_die, lambda file: ([], [file.path]), processes)
+    assert list(answers) == [([], [f"{number}.py"]) if number in (7, 8, 200) else ([f"{number}.py"], []) for number in range(300)]
+
+
+def _parse_or_die(file):
+    if file.path in ("7.py", "8.py", "200.py"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [file.path], []
+
+
+def test_rows_say_from_which_repository_or_package_they_are(folder, tmp_path):
+    rows = [{"content": function("f"), "path": "a.py", "repo_name": "someone/thing", "license": ["mit"]}, {"content": function("g")}]
+    path = folder({"rows.jsonl": "\n".join(map(json.dumps, rows))})["path"]
+    columns = {"content": "content", "path": "path", "repository": "repo_name", "licence": "license"}
+    kept, _ = one([{**SOURCE, "kind": "jsonl", "path": f"{path}/rows.jsonl", "columns": columns}], tmp_path)
+    assert {row["path"]: row["repository"] for row in kept} == {"a.py": "someone/thing", "rows.jsonl#1": ""}
+    kept, _ = one([{**SOURCE, "kind": "packages", "packages": ["jsonschema"]}], tmp_path)
+    assert {row["repository"] for row in kept} == {f"jsonschema=={version('jsonschema')}"}

@@ -14,6 +14,7 @@ CFG = {
     "type_checker": "none",
     "type_check_seconds": 60,
 }
+ORIGIN = {"sha1": "", "path": "", "repository": "", "line": 1, "licence": "MIT", "source": "mine"}
 
 
 class NoBenchmarks:
@@ -33,10 +34,7 @@ class Benchmark:
 
 def table(*contents, imports=()):
     return to_table(
-        (
-            {"id": content_id(text), "content": text, "sha1": "", "path": "", "line": 1, "licence": "MIT", "source": "mine", "imports": list(imports)}
-            for text in contents
-        ),
+        ({**ORIGIN, "id": content_id(text), "content": text, "imports": list(imports)} for text in contents),
         "extracted",
     )
 

@@ -55,10 +55,10 @@ def test_a_name_that_nothing_provides_stays_unknown():
     assert infer("def f(x):\n    return queue + helper(x)\n", ["queue", "helper"]) == ([], ["helper", "queue"])
 
 
-def test_names_in_string_annotations_are_mentioned():
-    tree = function_of('def f(x: "Optional[Path]", y="Words in a text") -> "list[Decimal]":\n    z: "Any" = y\n    return z\n')
-    assert {"Optional", "Path", "Decimal", "Any"} <= mentioned_names(tree)
-    assert "Words" not in mentioned_names(tree)
+def test_names_in_code_and_in_string_annotations_are_mentioned():
+    names = mentioned_names('def f(x: "Optional[Path]", y=größe_2) -> "list[Decimal]":\n    z: "Any" = y.attribute\n    return z + 3e5\n')
+    assert {"Optional", "Path", "Decimal", "Any", "größe_2", "y"} <= names
+    assert not {"2", "3e5", "e5"} & names
 
 
 def test_imports_inside_a_function_count_with_all_their_names():

@@ -2,7 +2,6 @@ from collections import Counter
 
 import pytest
 
-from selfalign.data.errors import ConfigError
 from selfalign.selection.candidates import choose_responses, texts_to_compare
 from selfalign.selection.decontamination import Decontamination, Problem
 
@@ -12,7 +11,7 @@ DEMO = Decontamination([[Problem("demo", "Demo/7", (SECRET,), ())]], 10)
 
 
 def choose(tables, benchmarks=CLEAN, seed=1):
-    kept, dropped = choose_responses(*tables, benchmarks, "random", seed)
+    kept, dropped = choose_responses(*tables, benchmarks, seed)
     assert kept.num_rows + dropped.num_rows == tables[0].num_rows
     return kept.to_pylist(), dropped.to_pylist()
 
@@ -45,6 +44,7 @@ def test_the_choice_depends_on_the_seed_and_not_on_the_order_or_the_neighbours(p
         (lambda text: text + "\n```python\nassert f(2)\n```", "test_blocks"),
         (lambda text: text.replace("assert f(1) == 2", "f(1)"), "tests_without_call"),
         (lambda text: text.replace("assert f(1) == 2", "def check():\n    assert f(1) == 2"), "tests_without_call"),
+        (lambda text: text.replace("return x + 1", "return x + 1  # TODO"), "incomplete_code"),
     ],
 )
 def test_a_response_out_of_form_is_dropped_and_never_chosen(passed, response, change, reason):
@@ -72,12 +72,7 @@ def test_no_rows_give_no_rows(passed):
     assert choose(passed({})) == ([], [])
 
 
-def test_a_policy_that_is_not_there_is_refused(passed):
-    with pytest.raises(ConfigError, match="consensus is not built yet; use random"):
-        choose_responses(*passed({}), CLEAN, "consensus", 1)
-
-
 def test_the_code_that_is_compared_is_the_implementation_alone(passed, response):
     executed, instructions = passed({"Do it.": [response()]})
-    kept, _ = choose_responses(executed, instructions, CLEAN, "random", 1)
+    kept, _ = choose_responses(executed, instructions, CLEAN, 1)
     assert texts_to_compare(kept) == {"instruction": ["Do it."], "response": [response()], "code": ["def f(x):\n    return x + 1\n"]}

@@ -6,7 +6,7 @@ import pytest
 from selfalign.data.files import to_table
 from selfalign.dedup.clusters import CLUSTERS
 from selfalign.selection.candidates import choose_responses
-from selfalign.selection.dataset import explain_empty, select_dataset
+from selfalign.selection.dataset import explain_empty, find_copies, select_dataset
 from selfalign.selection.decontamination import Decontamination
 
 CFG = {"keep_explanation": 1.0, "keep_reasoning": 1.0, "append_tests": 0.0}
@@ -18,14 +18,15 @@ def select(passed):
 
     def run(written, clusters=lambda ids: [], cfg=CFG, seed=1):
         executed, instructions = passed({text: [response] for text, response in written.items()})
-        candidates, _ = choose_responses(executed, instructions, Decontamination([], 10), "random", seed)
+        candidates, _ = choose_responses(executed, instructions, Decontamination([], 10), seed)
         ids = dict(zip(candidates["instruction"].to_pylist(), candidates["id"].to_pylist(), strict=True))
         parents = instructions["concepts_id"].to_pylist()
         concepts = [{"id": row, "function_id": "", "seed_id": f"seed-{row}", "draw": 0, "prefix": 0, "concepts": [row, "loops"]} for row in parents]
-        seed_of = {"sha1": "", "path": "", "line": 1, "licence": "", "source": "", "imports": [], "judge": "yes", "score": None}
+        seed_of = {"sha1": "", "path": "", "repository": "", "line": 1, "licence": "", "source": "", "imports": [], "judge": "yes", "score": None}
         seeds = [{**seed_of, "id": f"seed-{row}", "content": f"content of {row}"} for row in parents]
         tables = [pa.Table.from_pylist(rows, schema=CLUSTERS) for rows in clusters(ids)]
-        dataset, dropped = select_dataset(candidates, instructions, to_table(concepts, "concepts"), to_table(seeds, "seeds"), tables, cfg, seed)
+        concepts, seeds = to_table(concepts, "concepts"), to_table(seeds, "seeds")
+        dataset, dropped = select_dataset(candidates, instructions, concepts, seeds, find_copies(candidates), tables, cfg, seed)
         assert dataset.num_rows + dropped.num_rows == candidates.num_rows
         return dataset.to_pylist(), dropped.to_pylist(), ids
 
@@ -83,17 +84,6 @@ def test_near_duplicates_go_pass_by_pass_and_are_counted_where_they_went(select,
     first, second, third, fourth, fifth = sorted(ids.values())
     assert {row["id"]: row["cluster_size"] for row in rows} == {first: 3, fourth: 1, fifth: 1}
     assert {row["id"]: (row["reason"], row["detail"]) for row in dropped} == {third: ("near_duplicate", second), second: ("near_duplicate", first)}
-
-
-def test_an_incomplete_row_stands_for_nobody(select, response):
-    written = {"Do a.": response("a"), "Do b.": response("b"), "Do c.": response("c")}
-    _, _, ids = select(written)
-    first = min(ids, key=ids.get)
-    written[first] = written[first].replace("return x + 1", "return x + 1  # TODO")
-    rows, dropped, _ = select(written, lambda ids: [clustered(sorted(ids.values()))])
-    left = sorted(row for text, row in ids.items() if text != first)
-    assert [row["id"] for row in rows] == left[:1]
-    assert {row["id"]: row["reason"] for row in dropped} == {ids[first]: "incomplete_code", left[1]: "near_duplicate"}
 
 
 def test_the_form_varies_with_the_probabilities_of_the_config(select, response):

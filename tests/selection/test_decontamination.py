@@ -1,5 +1,6 @@
 import gzip
 import json
+import random
 
 import pytest
 
@@ -88,6 +89,35 @@ def test_phrases_that_many_problems_of_a_benchmark_share_are_generic(benchmark):
         [{"task_id": str(i), "prompt": prompt(what), "canonical_solution": "    pass\n"} for i, what in enumerate(whats[:2])], "few.jsonl"
     )
     assert find(few, common) != [None]
+
+
+def test_variations_of_one_problem_do_not_make_it_generic(benchmark):
+    """Five perturbations of a problem share almost all of their words, and rows may repeat a problem: neither hides it."""
+    words = "I have a table with columns for city and street and want the mean of the prices of each city as a new column of it"
+    origin = {"library": "Pandas", "perturbation_origin_id": 7}
+    rows = [{"prompt": f"{words} variant {number}", "reference_code": "x", "metadata": {"problem_id": number, **origin}} for number in range(5)]
+    assert find(benchmark(rows), words)[0] == ("demo", "0")
+    same = [{"problem_id": "p1", "code": GAPS_SOLUTION, "input": str(number)} for number in range(6)]
+    assert find(benchmark(same, "execution.jsonl"), GAPS_SOLUTION) == [("execution", "p1")]
+
+
+def test_a_prompt_of_generic_phrases_still_counts_as_a_whole(benchmark):
+    start, end = "take the given list of whole numbers and give back all of", "its members that are greater than the mean of the list"
+    rows = [{"task_id": f"{i}", "prompt": f"{start} word{i} {end}"} for i in range(3)]
+    rows += [{"task_id": f"{i}", "prompt": f"sentence number{i} then {start} {end}"} for i in range(3, 6)]
+    rows.append({"task_id": "whole", "prompt": f"{start} {end}"})
+    assert find(benchmark(rows), f"Please {start} {end}!", f"Please {start} them.", end) == [("demo", "whole"), None, None]
+
+
+def test_many_patterns_are_all_found_and_nothing_else(benchmark):
+    rng = random.Random(3)
+    vocabulary = [f"w{number}" for number in range(3000)]
+    prompts = [" ".join(rng.choices(vocabulary, k=30)) for _ in range(3000)]
+    index = Decontamination([load_benchmark(benchmark([{"task_id": str(i), "prompt": prompt} for i, prompt in enumerate(prompts)]))], 10)
+    texts = [" ".join(rng.choices(vocabulary, k=40)) for _ in range(300)]
+    inside = rng.sample(range(len(prompts)), 100)
+    texts += [f"{texts[0]} {prompts[number]} {texts[1]}" for number in inside]
+    assert [hit and hit.task for hit in index.find(texts)] == [None] * 300 + [str(number) for number in inside]
 
 
 def test_the_problem_with_the_largest_share_is_named_with_its_benchmark(benchmark):

@@ -14,7 +14,7 @@ from selfalign.sources.reader import read_source
 
 def source(kind, path="", **more):
     base = {"name": "mine", "kind": kind, "path": str(path), "packages": [], "data_dir": "", "split": "train", "licence": "MIT", "limit": 0}
-    return {**base, "columns": {"content": "content", "path": "path", "licence": "license"}, **more}
+    return {**base, "columns": {"content": "content", "path": "path", "repository": "repo_name", "licence": "license"}, **more}
 
 
 def read(*arguments, **more):
@@ -112,7 +112,7 @@ def test_parquet_rows_are_files_with_their_own_path_and_licence(tmp_path):
 
 def test_columns_can_have_other_names_and_a_missing_one_is_named(tmp_path):
     pq.write_table(pa.table({"code": ["x = 1"], "file": ["a.py"]}), tmp_path / "part.parquet")
-    columns = {"content": "code", "path": "file", "licence": "license"}
+    columns = {"content": "code", "path": "file", "repository": "repo_name", "licence": "license"}
     assert read("parquet", tmp_path / "part.parquet", columns=columns)["a.py"].text == "x = 1"
     with pytest.raises(InputError, match="no column 'content', only code, file; set columns.content"):
         read("parquet", tmp_path / "part.parquet")

@@ -64,3 +64,27 @@ def test_bad_input_is_one_line_from_the_job(project):
     line = next(line for line in output.splitlines() if line.startswith("import_rows: "))
     assert line.startswith("import_rows: rows.jsonl, line 1: no column 'seed'") and "inputs.columns.seed" in line
     assert "Traceback" not in output
+
+
+def test_consensus_and_comparison_of_texts_from_executed_responses(project):
+    """Three samples of each instruction, of which the second means something else; one instruction twice in other words."""
+    samples = [(number, sample) for number in range(4) for sample in range(3)]
+    rows = []
+    for number, sample in samples:
+        seed = f'def f{number}(x):\n    """Add {number}."""\n    return x + {number}'
+        noun = NOUNS[number % 3]
+        words = f"Please count all of the {noun} in every room of the old house and add {number % 3} to them before you go home again"
+        text = RESPONSE.format(number, number + (1000 if sample == 1 else 0)).replace("== ", "== 1000 + " if sample == 1 else "== ")
+        rows.append({"seed": seed, "id": f"{number}-{sample}", "concepts": ["sums"], "instruction": words + "." * (number // 3), "response": text})
+        rows[-1]["response"] = text.replace("Sum of", f"Sample {sample}: sum of")
+    (project.folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    selection = "{policy: consensus, near_dedup: {verify: jaccard, ngram: 3}}"
+    project.snakemake("datasets", "--config", "inputs={executed: rows.jsonl}", f"selection={selection}", "shards=3")
+    results = project.folder / "results"
+    kept = pq.read_table(results / "dataset" / "train.parquet").to_pylist()
+    assert len(kept) == 3, "numbers 0 and 3 have the same instruction"
+    assert not any("1000" in row["response"] for row in kept)
+    dropped = [row for path in (results / "dropped" / "candidates").glob("*.parquet") for row in pq.read_table(path, partitioning=None).to_pylist()]
+    assert {row["reason"] for row in dropped} == {"not_chosen"} and len(dropped) == 8
+    [gone] = pq.read_table(results / "dropped" / "dataset" / "train.parquet").to_pylist()
+    assert gone["reason"] in ("duplicate_instruction", "near_duplicate") and gone["detail"] in {row["id"] for row in kept}

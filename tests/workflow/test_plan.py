@@ -56,6 +56,8 @@ def test_single_target_plans_what_leads_to_it(project):
     assert plan == {
         "extract_functions": 1,
         "sign_functions": 2,
+        "band_functions": 2,
+        "link_functions": 1,
         "cluster_functions": 1,
         "filter_functions": 1,
         "draw_prompts": 2,

@@ -35,13 +35,20 @@ def test_changed_script_plans_its_rule(filtered):
 def test_changed_dedup_plans_no_extraction(filtered):
     filtered.append("scripts/selfalign/dedup/signatures.py", "\nCHANGED = 1\n")
     plan = filtered.plan(*TARGETS)
-    assert plan.keys() == {"sign_functions", "cluster_functions", "filter_functions"}
+    assert plan.keys() == {"sign_functions", "band_functions", "link_functions", "cluster_functions", "filter_functions"}
 
 
 def test_changed_threshold_keeps_the_signatures(filtered):
     filtered.config["functions"] = {"near_dedup": {"threshold": 0.6, "ngram": 5, "permutations": 250}}
     filtered.write_config()
-    assert filtered.plan(*TARGETS) == {"cluster_functions": 1, "filter_functions": 2}
+    assert filtered.plan(*TARGETS) == {"band_functions": 2, "link_functions": 1, "cluster_functions": 1, "filter_functions": 2}
+
+
+def test_verification_by_text_keeps_signatures_and_bands(filtered):
+    filtered.config["functions"] = {"near_dedup": {"verify": "jaccard"}}
+    filtered.write_config()
+    assert filtered.plan(*TARGETS) == {"link_functions": 1, "cluster_functions": 1, "filter_functions": 2}
+    filtered.snakemake(*TARGETS)
 
 
 def test_keys_that_other_steps_read_plan_nothing_here(filtered):
@@ -76,7 +83,7 @@ def test_changed_benchmark_plans_decontamination(filtered):
 def test_same_rows_again_cost_nothing_after_them(filtered):
     filtered.append("scripts/cluster_functions.py", "\nCHANGED = 1\n")
     assert filtered.plan(*TARGETS) == {"cluster_functions": 1, "filter_functions": 2}, "before it has run, nobody knows"
-    filtered.snakemake("results/dedup/functions/clusters.parquet")
+    filtered.snakemake("results/dedup/functions/clusters/0.parquet")
     assert filtered.plan(*TARGETS) == {}
 
 

@@ -6,6 +6,9 @@ is, and a draw is a hash of (config seed, row id, purpose).
 
 import hashlib
 import random
+from collections.abc import Sequence
+
+import numpy as np
 
 ID_LENGTH = 16
 
@@ -48,3 +51,14 @@ def generator(seed: int, row: str, purpose: str) -> random.Random:
 def row_seed(seed: int, row: str, purpose: str) -> int:
     """A 31-bit seed for an engine's request, from (config seed, row id, purpose)."""
     return int.from_bytes(_digest((seed, row, purpose))[:4], "big") >> 1
+
+
+def numbers_of(ids: Sequence[str]) -> np.ndarray:
+    """Ids as numbers: uint64 [n], which sort as the ids do."""
+    return np.frombuffer(bytes.fromhex("".join(ids)), ">u8").astype(np.uint64)
+
+
+def ids_of(numbers: np.ndarray) -> list[str]:
+    """The ids behind `numbers_of`."""
+    digits = np.asarray(numbers, ">u8").tobytes().hex()
+    return [digits[start : start + ID_LENGTH] for start in range(0, len(digits), ID_LENGTH)]

@@ -17,6 +17,7 @@ _FUNCTION = [
     ("content", _text),
     ("sha1", _text),  # of the content, as published
     ("path", _text),  # where the source has it, relative to the source's root
+    ("repository", _text),  # name of the repository, or name and version of the package; "" if the source does not say
     ("line", pa.int32()),  # of the `def`, from 1
     ("licence", _text),  # SPDX identifier
     ("source", _text),  # name of the source in the config
@@ -229,6 +230,7 @@ REASONS: dict[str, dict[str, str]] = {
         "sections": "a section is missing, repeated or out of order",
         "test_blocks": "not exactly one test block",
         "tests_without_call": "the tests do not assert or are not invoked at top level",
+        "incomplete_code": "the implementation is a stub or unfinished",
         "contaminated": "contains a benchmark problem; detail names it",
         "contradiction": "the instruction's passing responses contradict each other (policy `consensus`)",
     },
@@ -237,6 +239,5 @@ REASONS: dict[str, dict[str, str]] = {
         "duplicate_response": "the same response as another row; detail names it",
         "duplicate_functions": "defines the same function names as another row; detail names it",
         "near_duplicate": "a near-duplicate; detail names the row that stands for it",
-        "incomplete_code": "the implementation is a stub or unfinished",
     },
 }

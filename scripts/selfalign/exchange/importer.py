@@ -31,7 +31,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "executed": ("seed", "concepts", "instruction", "response"),
     "dataset": ("seed", "concepts", "instruction", "response"),
 }
-_TEXTS = ("path", "licence", "source", "category", "language", "difficulty", "source_id")
+_TEXTS = ("path", "repository", "licence", "source", "category", "language", "difficulty", "source_id")
 _SPOOLED = pa.schema(
     [
         *((name, pa.string()) for name in ("seed", "instruction", "response", *_TEXTS, "file")),
@@ -156,7 +156,7 @@ def _identified(entry: str, record: Mapping[str, Any]) -> dict[str, dict[str, An
     seed, foreign = record["seed"], record["source_id"]
     function = content_id(seed)
     sha1 = hashlib.sha1(seed.encode("utf-8")).hexdigest()
-    origin = {name: record[name] for name in ("path", "line", "licence", "source")}
+    origin = {name: record[name] for name in ("path", "repository", "line", "licence", "source")}
     root = {"id": function, "content": seed, "sha1": sha1, **origin, "imports": [], "source_id": foreign}
     if entry == "functions":
         return {entry: root}

@@ -71,13 +71,17 @@ def origin_counts(kept: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def cluster_facts(clusters: Iterable[str], kept: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """By near-dedup pass: clusters, rows in them, sizes (size -> clusters), and the largest ones with a member beside what stands for it."""
+    """By near-dedup pass: clusters, rows in them, sizes (size -> clusters), and the largest ones with a member beside what stands for it.
+
+    `clusters` are the keep-lists of all shards, dedup/<pass>/clusters/<shard>.parquet; a cluster may lie in several of a pass.
+    """
     passes: dict[str, dict[str, Any]] = {}
-    for path in clusters:
-        if not Path(path).exists():
-            continue
-        table = pq.read_table(path, partitioning=None)
-        part = Path(path).parent.name
+    shards: dict[str, list[pa.Table]] = {}
+    for path in map(Path, clusters):
+        if path.exists():
+            shards.setdefault(path.parents[1].name, []).append(pq.read_table(path, partitioning=None))
+    for part, tables in shards.items():
+        table = pa.concat_tables(tables)
         centres = table.filter(pc.equal(table["id"], table["representative"]))
         sizes = {entry["values"]: entry["counts"] for entry in pc.value_counts(centres["cluster_size"]).to_pylist()}
         largest = centres.sort_by([("cluster_size", "descending"), ("id", "ascending")]).slice(0, _LARGEST).to_pylist()

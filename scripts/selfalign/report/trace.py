@@ -25,7 +25,7 @@ class Run:
             raise InputError(f"{results}: no such folder; name the results of a run with --results")
         self.kept = {dataset: Files(self.results / dataset) for dataset in STEP_OF}
         self.dropped = {dataset: Files(self.results / "dropped" / dataset) for dataset in STEP_OF}
-        self.clusters = Files(self.results / "dedup" / "functions")
+        self.clusters = Files(self.results / "dedup" / "functions" / "clusters")
         if not any(self.kept.values()) and not any(self.dropped.values()):
             raise InputError(f"{results}: no dataset of a run in it; name the results of a run with --results")
 

@@ -9,6 +9,7 @@ import heapq
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from selfalign.data.ids import content_id, row_id, shard_of
 from selfalign.data.tables import DROPPED, SCHEMAS
 from selfalign.seeds.imports import mentioned_names, offered_imports
 from selfalign.seeds.parse import Function, function_of, parse_module
+from selfalign.seeds.workers import parse_files
 from selfalign.sources.licences import licence_allowed
 from selfalign.sources.reader import read_source
 from selfalign.sources.source_file import SourceFile
@@ -28,20 +30,26 @@ _SPOOL_ROWS = 20_000  # rows in memory before they are appended to the spool fil
 
 
 def extract_functions(
-    sources: Iterable[dict], licences: list[str], shards: int, spool: str, advance: Callable[..., None] = lambda n, **facts: None
+    sources: Iterable[dict],
+    licences: list[str],
+    shards: int,
+    spool: str,
+    advance: Callable[..., None] = lambda n, **facts: None,
+    processes: int = 1,
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Yield (kept, dropped) of shard 0, 1, ... of all `sources` (the config's, defaults filled in).
 
     Rows asked for are the function definitions at top level of every readable file with an allowed licence, and one row for every other
     file. `spool` is a folder for temporary files (about the size of the result, uncompressed). `advance(files, functions=...)` is told
-    about progress. InputError names a source that has no file or no usable function.
+    about progress. Files are parsed in `processes` of their own; their number changes no row. InputError names a source that has no
+    file or no usable function.
     """
     sources = list(sources)
     with tempfile.TemporaryDirectory(dir=spool, prefix="extract-") as folder:
         writers = {"kept": _Spool(Path(folder), "kept", SCHEMAS["extracted"], shards), "dropped": _Spool(Path(folder), "dropped", DROPPED, shards)}
         limits = {}
         for number, source in enumerate(sources):
-            limits[number] = _spool_source(source, number, licences, writers, advance)
+            limits[number] = _spool_source(source, number, licences, writers, advance, processes)
         for shard in range(shards):
             tables = [(number, writers["kept"].read(shard, number)) for number in range(len(sources))]
             dropped = [writers["dropped"].read(shard, number) for number in range(len(sources))]
@@ -50,14 +58,15 @@ def extract_functions(
             yield kept, concat_dropped([*dropped, *beyond, copies])
 
 
-def _spool_source(source: dict, number: int, licences: list[str], writers: dict[str, "_Spool"], advance: Callable[..., None]) -> str | None:
+def _spool_source(
+    source: dict, number: int, licences: list[str], writers: dict[str, "_Spool"], advance: Callable[..., None], processes: int
+) -> str | None:
     """Stream one source into the spool; the largest id within its limit, None where there is no limit or fewer functions."""
     reasons: Counter[str] = Counter()
     limit = source["limit"]
     smallest: list[int] = []  # a heap of the negated `limit` smallest ids
     among: set[int] = set()
-    for file in read_source(source):
-        kept, dropped = functions_of_file(file, licences)
+    for kept, dropped in parse_files(read_source(source), partial(functions_of_file, licences=licences), _crashed, processes):
         reasons.update(row["reason"] for row in dropped)
         reasons["kept"] += len(kept)
         for row in kept:
@@ -100,9 +109,13 @@ def functions_of_file(file: SourceFile, licences: list[str]) -> tuple[list[dict]
             continue
         if offers is None:
             offers = offered_imports(module.imports, module.defined, file.module, file.path.endswith("__init__.py"))
-        imports = sorted({line for name in mentioned_names(tree) & offers.keys() if name != tree.name for line in offers[name]})
+        imports = sorted({line for name in mentioned_names(function.content) & offers.keys() if name != tree.name for line in offers[name]})
         kept.append(_row(file, function, imports))
     return kept, dropped
+
+
+def _crashed(file: SourceFile) -> tuple[list[dict], list[dict]]:
+    return [], [_dropped_file(file, "unreadable_file", f"{file.path}: the parser crashed")]
 
 
 def _row(file: SourceFile, function: Function, imports: list[str]) -> dict:
@@ -112,6 +125,7 @@ def _row(file: SourceFile, function: Function, imports: list[str]) -> dict:
         "content": content,
         "sha1": hashlib.sha1(content.encode("utf-8")).hexdigest(),
         "path": file.path,
+        "repository": file.repository,
         "line": function.line,
         "licence": file.licence,
         "source": file.source,

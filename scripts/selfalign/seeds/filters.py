@@ -68,7 +68,7 @@ def filter_functions(
             programs.append(Program(row["id"], row["content"], tuple(row["imports"]), tuple(_top_level(modules))))
     advance(len(rows) - len(programs))
     if cfg["type_checker"] != "none":
-        verdicts = type_check(programs, cfg["type_check_seconds"], cache_dir, advance)
+        verdicts = type_check(programs, cfg["type_checker"], cfg["type_check_seconds"], cache_dir, advance)
         reasons |= {row: verdict for row, verdict in verdicts.items() if verdict[0] != "ok"}
     else:
         advance(len(programs))

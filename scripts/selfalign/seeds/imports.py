@@ -9,6 +9,7 @@ without error: table alone 241, the file's imports alone 255, both 261, with the
 """
 
 import ast
+import re
 import sys
 import sysconfig
 import typing
@@ -46,6 +47,7 @@ COMMON_ALIASES = {
     "tf": "tensorflow",
 }
 _NAME_TO_MODULE = {name: module for module, names in COMMON_NAMES.items() for name in names.split()}
+_NAME = re.compile(r"\b[^\W\d]\w*")
 _PUBLIC_STDLIB = frozenset(name for name in sys.stdlib_module_names if not name.startswith("_"))
 
 
@@ -108,18 +110,9 @@ def offered_imports(imports: Iterable[str], defined: Iterable[str], module: str 
     return offers
 
 
-def mentioned_names(tree: ast.AST) -> set[str]:
-    """The names that a function's code mentions, those in string annotations included; where they are bound does not matter here."""
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    for node in ast.walk(tree):
-        annotation = getattr(node, "annotation", None) or getattr(node, "returns", None)
-        for part in ast.walk(annotation) if isinstance(annotation, ast.AST) else ():
-            if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                try:
-                    names |= {inner.id for inner in ast.walk(parse_python(part.value)) if isinstance(inner, ast.Name)}
-                except SyntaxError:
-                    continue  # a string that is no annotation names nothing
-    return names
+def mentioned_names(content: str) -> set[str]:
+    """The words of a function, among them every name that its code uses. What else is among them does no harm: only undefined names are looked up."""
+    return set(_NAME.findall(content))
 
 
 def infer_imports(tree: ast.AST, undefined: Iterable[str], offered: Iterable[str]) -> tuple[list[str], list[str]]:

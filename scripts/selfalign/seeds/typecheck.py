@@ -1,11 +1,10 @@
-"""Type-check functions, each one alone, with basedpyright in Pyright's standard mode; verdicts are cached by content.
+"""Type-check functions, each one alone; verdicts are cached by content.
 
 Nothing around the job decides a verdict: a batch is checked in a temporary folder of its own, with a config and an environment that are
-written out here.
+written out here and in `checkers`.
 """
 
 import hashlib
-import json
 import os
 import platform
 import signal
@@ -15,28 +14,23 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import distributions, version
+from importlib.metadata import distributions
 from pathlib import Path
 
 from selfalign.data.cache import RowCache
 from selfalign.data.errors import ConfigError
+from selfalign.seeds.checkers import CHECKERS, Checker, Finding
 from selfalign.seeds.imports import available_modules, site_folders
 
-# Files of one call: starting the checker takes about 2 s, a function about 4 ms, and its memory grows with their number.
+# Files of one call: starting basedpyright takes about 2 s, a function about 4 ms, and its memory grows with their number.
 BATCH = 400
 # CPU time decides, so that a busy machine changes no verdict; the wall time, this many times as long, is for a checker that hangs.
 _PATIENCE = 20
 # How a process ends that is over its CPU time, seen directly, through a shell, and through a Python that passes it on.
 _OVER_CPU = (-signal.SIGXCPU, 128 + signal.SIGXCPU, 256 - signal.SIGXCPU)
-_CONFIG = {
-    "include": ["."],
-    "exclude": [],
-    "typeCheckingMode": "standard",
-    "pythonVersion": f"{sys.version_info.major}.{sys.version_info.minor}",
-    "pythonPlatform": "Linux",  # one answer on every machine
-    "enableTypeIgnoreComments": True,
-    "useLibraryCodeForTypes": True,
-}
+# A file with an error in every batch: an answer without that error is no answer. The name cannot be that of a program, whose names begin with f.
+_CANARY = "canary"
+_CANARY_SOURCE = "x: int = undefined_name\n"
 
 
 @dataclass(frozen=True)
@@ -58,15 +52,16 @@ _EMPTY = Program("empty", "", (), ())
 
 
 def type_check(
-    programs: Sequence[Program], seconds: int, cache_dir: str | None, advance: Callable[..., None] = lambda n, **facts: None
+    programs: Sequence[Program], name: str, seconds: int, cache_dir: str | None, advance: Callable[..., None] = lambda n, **facts: None
 ) -> dict[str, tuple[str, str]]:
-    """Verdict of each program by its id: ("ok", ""), ("type_error", the first error) or ("type_check_failed", what happened to the checker).
+    """Verdict of the checker `name` on each program by its id: ("ok", ""), ("type_error", the first error) or ("type_check_failed", what happened).
 
     A batch that crashes the checker or takes more than `seconds` of CPU time is halved and tried again, down to a single program; but a checker that
     cannot even check an empty program is a ConfigError. Failures are not cached. `cache_dir` None for no cache.
     """
-    cache = RowCache(Path(cache_dir) / "typecheck" / version("basedpyright")) if cache_dir and _checker() else None
-    keys = {program.id: _key(program) for program in programs}
+    checker = CHECKERS[name]
+    cache = RowCache(Path(cache_dir) / "typecheck" / f"{name}-{checker.version}") if cache_dir else None
+    keys = {program.id: _key(checker, program) for program in programs}
     known = cache.lookup(keys.values()) if cache else {}
     verdicts: dict[str, tuple[str, str]] = {id: tuple(known[key]["verdict"]) for id, key in keys.items() if key in known}
     waiting = [program for program in programs if program.id not in verdicts]
@@ -74,7 +69,7 @@ def type_check(
     try:
         for start in range(0, len(waiting), BATCH):
             batch = waiting[start : start + BATCH]
-            for program, verdict in _check(batch, seconds):
+            for program, verdict in _check(checker, batch, seconds):
                 verdicts[program.id] = verdict
                 if cache and verdict[0] != "type_check_failed":
                     cache.put(keys[program.id], {"verdict": verdict})
@@ -85,84 +80,73 @@ def type_check(
     return verdicts
 
 
-def _check(batch: Sequence[Program], seconds: int) -> Iterable[tuple[Program, tuple[str, str]]]:
-    errors, failure = _run_checker(batch, seconds)
+def _check(checker: Checker, batch: Sequence[Program], seconds: int) -> Iterable[tuple[Program, tuple[str, str]]]:
+    errors, failure = _run_checker(checker, batch, seconds)
     if errors is not None:
         for program in batch:
             error = errors.get(program.id)
             yield program, ("type_error", error) if error else ("ok", "")
-    elif _run_checker([_EMPTY], seconds)[0] is None:
-        raise ConfigError(f"functions.type_checker: basedpyright does not work here ({failure}); mend it or set the key to none")
+    elif _run_checker(checker, [_EMPTY], seconds)[0] is None:
+        raise ConfigError(f"functions.type_checker: {checker.package} does not work here ({failure}); mend it or set the key to none")
     elif len(batch) == 1:
         yield batch[0], ("type_check_failed", failure)
     else:
         middle = len(batch) // 2
-        yield from _check(batch[:middle], seconds)
-        yield from _check(batch[middle:], seconds)
+        yield from _check(checker, batch[:middle], seconds)
+        yield from _check(checker, batch[middle:], seconds)
 
 
-def _run_checker(batch: Sequence[Program], seconds: int) -> tuple[dict[str, str] | None, str]:
+def _run_checker(checker: Checker, batch: Sequence[Program], seconds: int) -> tuple[dict[str, str] | None, str]:
     """(first error of each program that has one, by id; "") or (None, why the checker gave no answer)."""
     with tempfile.TemporaryDirectory(prefix="typecheck-") as folder:
-        (Path(folder) / "pyrightconfig.json").write_text(json.dumps(_CONFIG), encoding="utf-8")
+        name, text = checker.config
+        (Path(folder) / name).write_text(text, encoding="utf-8")
+        (Path(folder) / f"{_CANARY}.py").write_text(_CANARY_SOURCE, encoding="utf-8")
         for program in batch:
             (Path(folder) / f"f{program.id}.py").write_text(program.source, encoding="utf-8")
-        command = [*_checker(), "--project", folder, "--pythonpath", sys.executable, "--outputjson"]
-        limited = ["/bin/sh", "-c", f'ulimit -S -t {seconds}; exec "$@"', "sh", *command]
-        try:
-            answer = subprocess.run(
-                limited,
-                cwd=folder,
-                env=_environment(folder),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=seconds * _PATIENCE,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return None, f"no answer after {seconds * _PATIENCE} s"
-        if answer.returncode in _OVER_CPU:
+        limited = ["/bin/sh", "-c", f'ulimit -S -t {seconds}; exec "$@"', "sh", *checker.command(folder)]
+        # A process group of its own: a checker may start others, and one that hangs is ended with all of them.
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(limited, cwd=folder, env=_environment(folder), text=True, process_group=0, **pipes) as process:
+            try:
+                output, complaints = process.communicate(timeout=seconds * _PATIENCE)
+            except BaseException as error:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                return None, f"no answer after {seconds * _PATIENCE} s"
+        if process.returncode in _OVER_CPU:
             return None, f"over {seconds} s of CPU time"
         try:
-            report = json.loads(answer.stdout)
-            diagnostics, checked = report["generalDiagnostics"], report["summary"]["filesAnalyzed"]
-        except (ValueError, KeyError):
-            last = (answer.stderr.strip() or answer.stdout.strip()).splitlines()
-            return None, f"exit code {answer.returncode}: {last[-1][:200] if last else 'no output'}"
-    if checked != len(batch):
-        return None, f"the checker read {checked} of {len(batch)} files"
-    return _first_errors(diagnostics, batch), ""
+            findings = checker.read(output) if process.returncode in (0, 1) else None
+        except (ValueError, KeyError, TypeError):
+            findings = None
+        if findings is None:
+            last = (complaints.strip() or output.strip()).splitlines()
+            return None, f"exit code {process.returncode}: {last[-1][:200] if last else 'no output'}"
+    if not any(finding.file == _CANARY for finding in findings):
+        return None, "the checker did not read its files"
+    return _first_errors(findings, batch), ""
 
 
-def _first_errors(diagnostics: Iterable[dict], batch: Sequence[Program]) -> dict[str, str]:
+def _first_errors(findings: Iterable[Finding], batch: Sequence[Program]) -> dict[str, str]:
     lines_before = {program.id: len(program.imports) + 2 if program.imports else 0 for program in batch}
     errors: dict[str, tuple[int, int, str]] = {}
-    for item in diagnostics:
-        if item["severity"] != "error":
+    for finding in findings:
+        identifier = finding.file.removeprefix("f")
+        if identifier not in lines_before:
             continue
-        identifier = Path(item["file"]).stem.removeprefix("f")
-        start = item["range"]["start"]
-        line = start["line"] + 1 - lines_before[identifier]
-        message = f"line {line}: {item.get('rule', 'syntax')}: {' '.join(item['message'].split())}"
-        found = (start["line"], start["character"], message)
+        message = f"line {finding.line - lines_before[identifier]}: {finding.rule}: {' '.join(finding.message.split())}"
+        found = (finding.line, finding.column, message)
         errors[identifier] = min(found, errors.get(identifier, found))
     return {identifier: message for identifier, (_, _, message) in errors.items()}
-
-
-@cache
-def _checker() -> tuple[str, ...]:
-    try:
-        version("basedpyright")
-    except ImportError:
-        raise ConfigError("functions.type_checker: basedpyright is not installed; install it or set the key to none") from None
-    return (sys.executable, "-m", "basedpyright")
 
 
 def _environment(folder: str) -> dict[str, str]:
     """Of the job's environment only what it takes to start a program; a home that is empty, so that no settings get in."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
-    return {**kept, "HOME": folder, "LANG": "C.UTF-8", "NO_COLOR": "1", "NODE_OPTIONS": "--max-old-space-size=2048"}
+    return {**kept, "HOME": folder, "LANG": "C.UTF-8", "NO_COLOR": "1", "NODE_OPTIONS": "--max-old-space-size=2048", "TY_MAX_PARALLELISM": "1"}
 
 
 @cache
@@ -171,9 +155,11 @@ def _packages() -> str:
     return " ".join(sorted({f"{item.name}=={item.version}" for item in distributions(path=site_folders())}))
 
 
-def _key(program: Program) -> bytes:
+def _key(checker: Checker, program: Program) -> bytes:
     """A verdict depends on the source, the checker, its config and Python; on installed packages only where one is imported."""
     third_party = any(module in available_modules() and module not in sys.stdlib_module_names for module in program.modules)
-    versions = [version("basedpyright"), platform.python_version(), _packages() if third_party else ""]
-    parts = [program.source, json.dumps(_CONFIG, sort_keys=True), *versions]
+    versions = [checker.version, platform.python_version(), _packages() if third_party else ""]
+    # Without the interpreter's path: the same environment at another place gives the same verdicts.
+    arguments = [argument for argument in checker.arguments if argument != sys.executable]
+    parts = [program.source, checker.package, *arguments, *checker.config, *versions]
     return hashlib.sha256("\0".join(parts).encode("utf-8")).digest()

@@ -5,24 +5,27 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from selfalign.data.errors import ConfigError
 from selfalign.data.files import to_dropped, to_table
 from selfalign.data.ids import generator
 from selfalign.generation.sections import SectionError, code_blocks, split_sections
 from selfalign.selection.assertions import bound_names, checks_implementation
+from selfalign.selection.consensus import Execute, agreements, best
 from selfalign.selection.decontamination import Decontamination
+from selfalign.selection.form import incomplete
 
 STEP = "choose_responses"
 
 
-def choose_responses(executed: pa.Table, instructions: pa.Table, benchmarks: Decontamination, policy: str, seed: int) -> tuple[pa.Table, pa.Table]:
+def choose_responses(
+    executed: pa.Table, instructions: pa.Table, benchmarks: Decontamination, seed: int, execute: Execute | None = None
+) -> tuple[pa.Table, pa.Table]:
     """(candidates, dropped) of one shard of passing responses.
 
     A response must have its sections and one test block that asserts and calls, and neither it nor its instruction may contain a
     benchmark problem. Of what is left of an instruction one is drawn; each is as likely, and the draw depends on the instruction's id alone.
+    With `execute` (policy `consensus`) the draw is among those that pass the most of the others' tests, and an instruction whose responses contradict
+    each other has none.
     """
-    if policy != "random":
-        raise ConfigError(f"selection.policy: {policy} is not built yet; use random")
     instruction_of = dict(zip(instructions["id"].to_pylist(), instructions["instruction"].to_pylist(), strict=True))
     needed = sorted(set(executed["instruction_id"].to_pylist()))
     in_instruction = dict(zip(needed, benchmarks.find([instruction_of[row] for row in needed]), strict=True))
@@ -37,10 +40,16 @@ def choose_responses(executed: pa.Table, instructions: pa.Table, benchmarks: Dec
             dropped.append(_dropped(row, *reason))
         else:
             left[row["instruction_id"]].append(row)
+    agreement = agreements([row for several in left.values() for row in several], execute) if execute else {}
     chosen = []
     for instruction, several in left.items():
         several.sort(key=lambda row: row["id"])
-        one = generator(seed, instruction, "choose response").choice(several)
+        eligible = best(several, agreement) if execute else several
+        if not eligible:
+            counts = {row["id"]: agreement[row["id"]] for row in several}
+            dropped += [_dropped(row, "contradiction", f"passes {counts[row['id']].passed} of {counts[row['id']].compared}") for row in several]
+            continue
+        one = generator(seed, instruction, "choose response").choice(eligible)
         chosen.append({**one, "instruction": instruction_of[instruction]})
         dropped += [_dropped(row, "not_chosen", one["id"]) for row in several if row is not one]
     return to_table(chosen, "candidates"), to_dropped(dropped)
@@ -59,9 +68,12 @@ def form_reason(response: str) -> tuple[str, str] | None:
     blocks = code_blocks(sections.tests)
     if len(blocks) != 1:
         return "test_blocks", f"{len(blocks)} Python blocks in [Tests]"
+    code = implementation_of(sections.implementation)
     try:
-        if not checks_implementation(blocks[0], bound_names(implementation_of(sections.implementation))):
+        if not checks_implementation(blocks[0], bound_names(code)):
             return "tests_without_call", ""
+        if why := incomplete(code):
+            return "incomplete_code", why
     except SyntaxError as error:  # it ran, but in another Python, or with more than its blocks
         return "tests_without_call", f"does not parse: {error.msg}"
     return None

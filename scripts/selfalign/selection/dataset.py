@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from selfalign.data.files import to_dropped, to_table
 from selfalign.data.ids import generator
@@ -11,9 +12,11 @@ from selfalign.data.tables import IMPORT_STEP, STEP_OF
 from selfalign.generation.sections import code_blocks, split_sections
 from selfalign.selection.assertions import bound_names, defined_names, standalone_assertions
 from selfalign.selection.candidates import implementation_of
-from selfalign.selection.form import append_assertions, asks_for_tests, incomplete, vary_response
+from selfalign.selection.form import append_assertions, asks_for_tests, vary_response
 
 STEP = "select_dataset"
+COPY_REASONS = ("duplicate_instruction", "duplicate_response", "duplicate_functions")
+COPIES = pa.schema([("id", pa.string()), ("representative", pa.string()), ("reason", pa.string())])
 
 
 class _Rows:
@@ -24,9 +27,11 @@ class _Rows:
         self.stands_for = dict.fromkeys(self.left, 1)
         self.dropped: list[dict] = []
 
-    def drop(self, row: str, reason: str, detail: str) -> None:
+    def drop(self, row: str, reason: str, one: str) -> None:
+        """`one` stands for `row` from now on."""
+        self.stands_for[one] += self.stands_for[row]
         parent = self.left.pop(row)["instruction_id"]
-        self.dropped.append({"id": row, "parent_id": parent, "step": STEP, "reason": reason, "detail": detail})
+        self.dropped.append({"id": row, "parent_id": parent, "step": STEP, "reason": reason, "detail": one})
 
     def keep_one_of_each(self, groups: Iterable[tuple[str, Hashable]], reason: str) -> None:
         """Of the rows (id, key) with one key that are left, the one with the smallest id stays and stands for the others."""
@@ -38,35 +43,53 @@ class _Rows:
             one = min(group)
             for row in sorted(group):
                 if row != one:
-                    self.stands_for[one] += self.stands_for[row]
                     self.drop(row, reason, one)
 
 
+def find_copies(candidates: pa.Table) -> pa.Table:
+    """Which candidates go before near-dedup: (id, representative, reason) for repeated instructions, then responses, then sets of defined names.
+
+    Of a group the smallest id stays. White space does not count. A response that defines neither function nor class is nobody's duplicate by
+    name. Later passes must not compare what goes here, nor let it stand for another row.
+    """
+    rows = _Rows(candidates.select(["id", "instruction_id", "instruction", "response"]).to_pylist())
+    rows.keep_one_of_each(((row, " ".join(item["instruction"].split())) for row, item in rows.left.items()), "duplicate_instruction")
+    rows.keep_one_of_each(((row, " ".join(item["response"].split())) for row, item in rows.left.items()), "duplicate_response")
+    names = {row: tuple(defined_names(_code(item))) for row, item in rows.left.items()}
+    rows.keep_one_of_each(((row, defined) for row, defined in names.items() if defined), "duplicate_functions")
+    columns = {"id": "id", "representative": "detail", "reason": "reason"}
+    return pa.table({name: [row[key] for row in rows.dropped] for name, key in columns.items()}, schema=COPIES)
+
+
+def _code(row: Mapping) -> str:
+    return implementation_of(split_sections(row["response"]).implementation)
+
+
 def select_dataset(
-    candidates: pa.Table, instructions: pa.Table, concepts: pa.Table, seeds: pa.Table, clusters: Sequence[pa.Table], cfg: Mapping, seed: int
+    candidates: pa.Table,
+    instructions: pa.Table,
+    concepts: pa.Table,
+    seeds: pa.Table,
+    copies: pa.Table,
+    clusters: Sequence[pa.Table],
+    cfg: Mapping,
+    seed: int,
 ) -> tuple[pa.Table, pa.Table]:
     """(dataset, dropped) of all candidates.
 
-    `clusters` are those of the near-dedup passes (id, representative), `cfg` is the config's `selection`. First the incomplete go, so that none
-    of them stands for a complete one; then repeated instructions, responses and sets of defined names; then near-duplicates. Of a group
-    the smallest id stays, and its cluster_size counts all rows that went in its favour, itself included. A response that defines neither
-    function nor class is nobody's duplicate by name.
+    `copies` is what `find_copies` found, `clusters` are those of the near-dedup passes over the others (id, representative), `cfg` is the config's
+    `selection`. Of a group the smallest id stays, and its cluster_size counts all rows that went in its favour, itself included.
     """
     rows = _Rows(candidates.to_pylist())
-    code = {row: implementation_of(split_sections(rows.left[row]["response"]).implementation) for row in rows.left}
-    for row in list(rows.left):
-        if why := incomplete(code[row]):
-            rows.drop(row, "incomplete_code", why)
-    rows.keep_one_of_each(((row, " ".join(item["instruction"].split())) for row, item in rows.left.items()), "duplicate_instruction")
-    rows.keep_one_of_each(((row, " ".join(item["response"].split())) for row, item in rows.left.items()), "duplicate_response")
-    names = {row: tuple(defined_names(code[row])) for row in rows.left}
-    rows.keep_one_of_each(((row, defined) for row, defined in names.items() if defined), "duplicate_functions")
+    for reason in COPY_REASONS:
+        for row in copies.filter(pc.equal(copies["reason"], reason)).to_pylist():
+            rows.drop(row["id"], reason, row["representative"])
     for table in clusters:
         rows.keep_one_of_each(zip(table["id"].to_pylist(), table["representative"].to_pylist(), strict=True), "near_duplicate")
     joined = _Parents(instructions, concepts, seeds)
     kept = []
     for row, item in rows.left.items():
-        instruction, response = vary_form(item, bound_names(code[row]), cfg, seed)
+        instruction, response = vary_form(item, bound_names(_code(item)), cfg, seed)
         kept.append(
             {
                 **{name: item[name] for name in ("id", "function_id", "instruction_id")},

@@ -2,8 +2,10 @@
 
 A problem has up to three fragments: its prompt, the prose of the prompt (without signature and examples) and its solution. Words are
 runs of letters, digits and underscores in lower case, so that layout, quotes, operators and capitals do not hide a copy. What is
-generic does not count: an n-gram that `GENERIC_PROBLEMS` or more problems of the same benchmark share ("takes a list of integers and
-returns ..."), and a fragment with fewer words than an n-gram.
+generic does not count: an n-gram that `GENERIC_PROBLEMS` or more families of problems of the same benchmark share ("takes a list of integers
+and returns ..."), and a fragment with fewer words than an n-gram. A family is what a benchmark makes of one problem: rows with the same prompt,
+or variations of one origin (DS-1000). A prompt or solution of which every n-gram is generic still counts as a whole: a text contains it
+if it has all of its n-grams.
 
 A text contains a problem if it has, of the n-grams left of one fragment,
 
@@ -31,18 +33,20 @@ from pathlib import Path
 import numpy as np
 
 from selfalign.data.errors import InputError
-from selfalign.dedup.shingles import ngram_hashes, word_hashes
+from selfalign.dedup.kernels import maybe_known
+from selfalign.dedup.shingles import ngram_hashes, word_hashes, words_of
 
 GENERIC_PROBLEMS = 3
 OWN_SHARE = 0.5
 OWN_NGRAMS = 10
 HALF_SHARE = 0.6
 _CHUNK_TEXTS = 2048
+_BITS_PER_NGRAM = 32  # of the table that says "surely not there" for 31 of 32 n-grams that are not
 
 # Where the formats that BENCHMARKS use keep their texts: HumanEval and EvalPlus, MBPP, LiveCodeBench, DS-1000.
 _PROMPTS = ("prompt", "text", "question_content")
 _SOLUTIONS = ("canonical_solution", "code", "reference_code")
-_IDS = ("task_id", "question_id")
+_IDS = ("task_id", "question_id", "problem_id")
 
 # Where the prose of a problem ends and its examples begin.
 _EXAMPLES = re.compile(r"^\s*(>>>|assert\b|(for )?examples?\b|e\.g\.|note\b|\w+\(.*\)\s*(==|=>|->|➞|=))", re.IGNORECASE | re.MULTILINE)
@@ -69,6 +73,7 @@ class Problem:
     task: str
     statements: tuple[str, ...]  # prompts and their prose
     solutions: tuple[str, ...]
+    family: str = ""  # the same for problems that are variations of one another; "" for none but itself
 
 
 def prose_of(prompt: str) -> str:
@@ -109,8 +114,11 @@ def load_benchmark(path: str | os.PathLike) -> list[Problem]:
         solutions = [row[key] for key in _SOLUTIONS if isinstance(row, dict) and isinstance(row.get(key), str)]
         if not prompts and not solutions:
             raise InputError(f"benchmark {path}: line {number} has none of {', '.join(_PROMPTS + _SOLUTIONS)}")
-        task = next((str(row[key]) for key in _IDS if key in row), str(number))
-        problems.append(Problem(name, task, tuple(dict.fromkeys([*prompts, *map(prose_of, prompts)])), tuple(solutions)))
+        facts = row.get("metadata") if isinstance(row.get("metadata"), dict) else {}
+        task = next((str(place[key]) for place in (row, facts) for key in _IDS if key in place), str(number))
+        origin = facts.get("perturbation_origin_id")
+        family = " ".join(words_of((prompts + solutions)[0])) if origin is None else f"{facts.get('library')} {origin}"
+        problems.append(Problem(name, task, tuple(dict.fromkeys([*prompts, *map(prose_of, prompts)])), tuple(solutions), family))
     if not problems:
         raise InputError(f"benchmark {path}: no problem in it")
     return problems
@@ -123,7 +131,7 @@ class Decontamination:
         benchmarks = list(benchmarks)
         whole = [[(problem, text) for problem in problems for text in problem.statements + problem.solutions] for problems in benchmarks]
         half = [[(problem, text) for problem in problems for text in problem.statements] for problems in benchmarks]
-        self._indices = (_Index(whole, ngram, OWN_SHARE, OWN_NGRAMS), _Index(half, ngram // 2 + 1, HALF_SHARE, None))
+        self._indices = (_Index(whole, ngram, OWN_SHARE, OWN_NGRAMS, True), _Index(half, ngram // 2 + 1, HALF_SHARE, None, False))
 
     def find(self, texts: Sequence[str]) -> list[Hit | None]:
         """For each text the benchmark problem that it contains (that of which it has the largest share of n-grams), or None."""
@@ -138,16 +146,20 @@ class Decontamination:
 class _Index:
     """The n-grams of the fragments of all benchmarks, for one n.
 
-    A text contains a fragment if it has `share` of its n-grams (the generic ones left out), or `many` of them.
+    A text contains a fragment if it has `share` of its n-grams (the generic ones left out), or `many` of them. `generic_wholes`: prompts and
+    solutions that consist of generic n-grams are in the index too, and a text contains one if it has all of them.
     """
 
-    def __init__(self, benchmarks: Sequence[Sequence[tuple[Problem, str]]], n: int, share: float, many: int | None):
+    def __init__(self, benchmarks: Sequence[Sequence[tuple[Problem, str]]], n: int, share: float, many: int | None, generic_wholes: bool):
         self._n = n
+        self._generic_wholes = generic_wholes
         self._problems = [problem for fragments in benchmarks for problem, _ in fragments]
         hashes, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+        all_needed = np.zeros(len(self._problems), bool)
         offset = 0
         for fragments in benchmarks:
-            grams, fragment = self._specific_ngrams(fragments)
+            grams, fragment, generic = self._indexed_ngrams(fragments)
+            all_needed[offset + generic] = True
             hashes.append(grams)
             owners.append(fragment + offset)
             offset += len(fragments)
@@ -161,21 +173,39 @@ class _Index:
         self._needed = np.maximum(np.ceil(self._own * share), 1)
         if many is not None:
             self._needed = np.minimum(self._needed, many)
+        self._needed = np.where(all_needed, self._own, self._needed)
+        # One bit for each value of an n-gram hash's leading bits: most n-grams of a text are looked up no further.
+        width = max(16, (_BITS_PER_NGRAM * len(self._hashes)).bit_length())
+        self._shift = np.uint64(64 - width)
+        self._bits = np.zeros((1 << width) // 64, np.uint64)
+        bit = self._hashes >> self._shift
+        np.bitwise_or.at(self._bits, (bit >> np.uint64(6)).astype(np.int64), np.uint64(1) << (bit & np.uint64(63)))
 
-    def _specific_ngrams(self, fragments: Sequence[tuple[Problem, str]]) -> tuple[np.ndarray, np.ndarray]:
-        """(n-gram hashes, number of the fragment) of one benchmark: each n-gram once per fragment, generic ones left out."""
+    def _indexed_ngrams(self, fragments: Sequence[tuple[Problem, str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(n-gram hashes, number of the fragment of each, fragments that are generic throughout) of one benchmark.
+
+        Each n-gram once per fragment; the generic ones are left out, but for those of prompts and solutions that have no others.
+        """
         words, counts = word_hashes([text for _, text in fragments])
         hashes, sizes = ngram_hashes(words, counts, self._n)
         fragment = np.repeat(np.arange(len(fragments)), sizes)
         whole = counts[fragment] >= self._n
         hashes, fragment = hashes[whole], fragment[whole]
-        number_of = {problem.task: number for number, (problem, _) in enumerate(fragments)}
-        problem_of = np.array([number_of[problem.task] for problem, _ in fragments], np.int64)
+        number_of: dict[str, int] = {}
+        families = [number_of.setdefault(problem.family or problem.task, len(number_of)) for problem, _ in fragments]
+        family_of = np.array(families, np.int64)
         grams, gram = np.unique(hashes, return_inverse=True)
-        by_problem = np.unique(np.stack((gram, problem_of[fragment])), axis=1)
-        specific = np.bincount(by_problem[0], minlength=len(grams)) < GENERIC_PROBLEMS
-        own = np.unique(np.stack((gram[specific[gram]], fragment[specific[gram]])), axis=1)
-        return grams[own[0]], own[1]
+        by_family = np.unique(np.stack((gram, family_of[fragment])), axis=1)
+        specific = np.bincount(by_family[0], minlength=len(grams)) < GENERIC_PROBLEMS
+        keep = specific[gram]
+        generic = np.zeros(0, np.int64)
+        if self._generic_wholes:
+            may = np.array([text in problem.solutions or text == problem.statements[0] for problem, text in fragments], bool)
+            has_own = np.bincount(fragment[keep], minlength=len(fragments)) > 0
+            keep = keep | (may & ~has_own)[fragment]
+            generic = np.unique(fragment[keep & ~has_own[fragment]])
+        own = np.unique(np.stack((gram[keep], fragment[keep])), axis=1)
+        return grams[own[0]], own[1], generic
 
     def find(self, words: np.ndarray, counts: np.ndarray) -> list[Hit | None]:
         """For each text, given by its words' hashes, the fragment of which it has the largest share, or None."""
@@ -183,10 +213,13 @@ class _Index:
         if not len(self._hashes):
             return hits
         hashes, sizes = ngram_hashes(words, counts, self._n)
-        place = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
-        known = self._hashes[place] == hashes
+        maybe = np.empty(len(hashes), np.int64)
+        maybe = maybe[: maybe_known(hashes, self._bits, self._shift, maybe)]
+        place = np.minimum(np.searchsorted(self._hashes, hashes[maybe]), len(self._hashes) - 1)
+        known = self._hashes[place] == hashes[maybe]
         # (text, n-gram) pairs, an n-gram once per text; then (text, fragment) pairs, counted.
-        text, gram = np.unique(np.stack((np.repeat(np.arange(len(counts)), sizes)[known], place[known])), axis=1)
+        text_of = np.searchsorted(np.cumsum(sizes), maybe[known], side="right")
+        text, gram = np.unique(np.stack((text_of, place[known])), axis=1)
         several = self._starts[gram + 1] - self._starts[gram]
         within = np.arange(int(several.sum())) - np.repeat(np.cumsum(several) - several, several)
         fragment = self._owners[np.repeat(self._starts[gram], several) + within]

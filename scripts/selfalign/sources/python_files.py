@@ -2,6 +2,7 @@
 
 import io
 import os
+import platform
 import sysconfig
 import tarfile
 import tokenize
@@ -38,20 +39,23 @@ def _module(path: str) -> str:
     return ".".join(parts) if all(part.isidentifier() for part in parts) else ""
 
 
-def _source_file(source: dict, path: str, licence: str, read: Callable[[], bytes], installed: bool = False) -> SourceFile:
+def _source_file(source: dict, path: str, licence: str, read: Callable[[], bytes], package: str = "") -> SourceFile:
+    """`package`: name and version of what is installed, "" for a file that is not."""
     try:
         text = decode_python(read())
     except (UnicodeError, LookupError, SyntaxError) as error:
-        return SourceFile(source["name"], path, licence, error="not_utf8", detail=str(error))
+        return SourceFile(source["name"], path, licence, error="not_utf8", detail=str(error), repository=package)
     except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        return SourceFile(source["name"], path, licence, error="unreadable_file", detail=f"{type(error).__name__}: {error}")
-    return SourceFile(source["name"], path, licence, text=as_text(text), module=_module(path) if installed else "")
+        detail = f"{type(error).__name__}: {error}"
+        return SourceFile(source["name"], path, licence, error="unreadable_file", detail=detail, repository=package)
+    return SourceFile(source["name"], path, licence, text=as_text(text), module=_module(path) if package else "", repository=package)
 
 
 def read_stdlib(source: dict) -> Iterator[SourceFile]:
     """The standard library of the running Python, without installed packages and tests."""
     root = Path(sysconfig.get_path("stdlib"))
-    yield from _walk(source, root, source["licence"] or "PSF-2.0", skip=TEST_FOLDERS | _NOT_THE_LIBRARY, installed=True)
+    python = f"{platform.python_implementation().lower()}=={platform.python_version()}"
+    yield from _walk(source, root, source["licence"] or "PSF-2.0", skip=TEST_FOLDERS | _NOT_THE_LIBRARY, package=python)
 
 
 def read_packages(source: dict) -> Iterator[SourceFile]:
@@ -64,9 +68,10 @@ def read_packages(source: dict) -> Iterator[SourceFile]:
         except PackageNotFoundError:
             raise InputError(f"source {source['name']!r}: package {name!r} is not installed; install it or take it off `packages`") from None
         licence = package_licence(package) or source["licence"]
+        release = f"{package.metadata['Name']}=={package.version}"
         for file in sorted(package.files or (), key=str):
             if file.suffix == ".py" and not TEST_FOLDERS & set(file.parts[:-1]) and ".." not in file.parts:
-                yield _source_file(source, file.as_posix(), licence, Path(str(file.locate())).read_bytes, installed=True)
+                yield _source_file(source, file.as_posix(), licence, Path(str(file.locate())).read_bytes, release)
 
 
 def read_folder(source: dict) -> Iterator[SourceFile]:
@@ -82,14 +87,14 @@ def read_folder(source: dict) -> Iterator[SourceFile]:
         raise InputError(f"source {source['name']!r}: {path} is neither a folder, a .py file nor an archive ({', '.join(_ARCHIVES)})")
 
 
-def _walk(source: dict, root: Path, licence: str, skip: frozenset[str], installed: bool = False) -> Iterator[SourceFile]:
+def _walk(source: dict, root: Path, licence: str, skip: frozenset[str], package: str = "") -> Iterator[SourceFile]:
     errors: list[OSError] = []
     for folder, folders, names in os.walk(root, onerror=errors.append):
         folders[:] = sorted(name for name in folders if name not in skip and name != "__pycache__" and not name.startswith("."))
         for name in sorted(names):
             if name.endswith(".py"):
                 path = Path(folder, name)
-                yield _source_file(source, _printable(path.relative_to(root).as_posix()), licence, path.read_bytes, installed)
+                yield _source_file(source, _printable(path.relative_to(root).as_posix()), licence, path.read_bytes, package)
     for error in errors:
         path = _printable(os.path.relpath(error.filename, root))
         yield SourceFile(source["name"], path, licence, error="unreadable_file", detail=f"{type(error).__name__}: {error.strerror}")

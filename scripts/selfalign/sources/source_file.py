@@ -14,6 +14,7 @@ class SourceFile:
     error: str = ""
     detail: str = ""
     module: str = ""  # the name that imports it, where it is installed
+    repository: str = ""  # name of the repository, or name and version of the package; "" if unknown
 
 
 def as_text(text: str) -> str:

@@ -22,14 +22,17 @@ def _row(source: dict, row: dict, place: str) -> SourceFile:
     licence = joined_licence(row.get(columns["licence"]), source["licence"])
     path = row.get(columns["path"])
     path = path if isinstance(path, str) and path else place
+    repository = row.get(columns["repository"])
+    repository = repository if isinstance(repository, str) else ""
     text = row.get(columns["content"])
     if not isinstance(text, str):
-        return SourceFile(source["name"], path, licence, error="unreadable_file", detail=f"{place}: no text in column {columns['content']!r}")
+        detail = f"{place}: no text in column {columns['content']!r}"
+        return SourceFile(source["name"], path, licence, error="unreadable_file", detail=detail, repository=repository)
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:  # JSON can spell lone surrogates
         return SourceFile(source["name"], path, licence, error="not_utf8", detail=str(error))
-    return SourceFile(source["name"], path, licence, text=as_text(text))
+    return SourceFile(source["name"], path, licence, text=as_text(text), repository=repository)
 
 
 def _files(source: dict, suffixes: tuple[str, ...]) -> list[tuple[str, Path]]:

@@ -1,0 +1,408 @@
+"""Speed, memory and quality of the data steps, on functions of the packages that are installed here.
+
+    make bench-data                                        # installs text-dedup into an environment of its own, then
+    python bench/bench_data.py [--compared 20000] [--scaled 1000000] [--judged 600] [--parts extract,dedup,scale,filter,decontaminate]
+
+extract: all installed packages. dedup: a corpus of mutated functions with known duplicates through this project, plain datasketch and, where
+`--text-dedup` names a Python that has it, text-dedup. scale: this project alone on a corpus of `--scaled` texts, through files as in the workflow.
+filter: the static filters with the type checkers against a pass of basedpyright over every function. decontaminate: 10,000 patterns.
+Each part runs in a process of its own, whose peak memory is printed. Rates are per second of CPU time of all its processes together, which is
+what a core does on a machine that is free.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import distributions
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from selfalign.data.config import defaults
+from selfalign.data.files import read_shard, read_shards, write_table
+from selfalign.data.ids import content_id, shard_of
+from selfalign.dedup.bands import band, band_schema
+from selfalign.dedup.clusters import write_keep_lists
+from selfalign.dedup.links import LINKS, link
+from selfalign.dedup.shingles import words_of
+from selfalign.dedup.signatures import sign, signature_schema
+
+SEED = 7
+DEDUP = {"threshold": 0.7, "ngram": 5, "permutations": 250}
+PATTERNS = 10_000
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+class Clock:
+    """CPU and wall time of a block, with the peak memory of its process so far."""
+
+    def __enter__(self):
+        self.cpu, self.wall = cpu_seconds(), time.perf_counter()
+        return self
+
+    def __exit__(self, *_):
+        self.cpu, self.wall = cpu_seconds() - self.cpu, time.perf_counter() - self.wall
+        self.peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+
+    def line(self, name: str, count: int, what: str = "texts") -> str:
+        return f"{name:32} {count / self.cpu:12,.0f} {what}/s of CPU, {count:,} in {self.wall:.1f} s, peak {self.peak:,.0f} MB"
+
+
+def packages() -> list[dict]:
+    """One source with every installed package. The licences do not matter: nothing is published."""
+    names = sorted({package.metadata["Name"] for package in distributions() if package.metadata["Name"]})
+    source = {"name": "packages", "kind": "packages", "path": "", "packages": names, "data_dir": "", "split": "train", "licence": "MIT", "limit": 0}
+    return [{**source, "columns": {"content": "content", "path": "path", "repository": "repo_name", "licence": "license"}}]
+
+
+def extract(path: str) -> None:
+    """Functions of all installed packages, written to `path`."""
+    from selfalign.seeds import extract as module
+    from selfalign.sources import python_files
+
+    module.licence_allowed = lambda licence, allowed: True
+    python_files.package_licence = lambda package: "MIT"
+    size = 0
+
+    def advance(files: int, **facts: int) -> None:
+        nonlocal size
+        size += files
+
+    with tempfile.TemporaryDirectory() as spool, Clock() as clock:
+        kept, dropped = zip(*module.extract_functions(packages(), [], 4, spool, advance, os.cpu_count() or 1), strict=True)
+    kept = pa.concat_tables(kept)
+    pq.write_table(kept.sort_by("id"), path)
+    print(clock.line("extract", kept.num_rows + sum(table.num_rows for table in dropped), "functions"))
+    print(f"{'':32} {kept.num_rows:,} kept of {size:,} files")
+
+
+def mutated(texts: list[str], count: int, seed: int = SEED):
+    """`count` texts in families: (family, text). A family is a function with most of its words renamed, so that it resembles no other one, and up to
+    three copies in which one stretch of words is replaced: from 1 to 60 percent, so that similarities lie on both sides of the threshold.
+    """
+    rng = random.Random(seed)
+    family = made = 0
+    words = [text.split() for text in texts]
+    words = [item for item in words if 30 <= len(item) <= 400]
+    while made < count:
+        base = rng.choice(words)
+        names = {word: word if rng.random() < 0.2 else f"{word}_{family}" for word in sorted(set(base))}
+        own = [names[word] for word in base]
+        copies = [own]
+        for number in range(rng.choice((0, 0, 0, 1, 2, 3))):
+            changed = max(1, int(len(own) * rng.choice((0.01, 0.03, 0.05, 0.1, 0.2, 0.4, 0.6))))
+            start = rng.randrange(len(own) - changed + 1)
+            fresh = [f"new{family}_{number}_{i}" for i in range(changed)]
+            copies.append(own[:start] + fresh + own[start + changed :])
+        for copy in copies:
+            yield family, " ".join(copy)
+            made += 1
+        family += 1
+
+
+def jaccard(left: str, right: str) -> float:
+    sets = [{tuple(words[i : i + 5]) for i in range(max(len(words) - 4, 1))} for words in map(words_of, (left, right))]
+    return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
+
+
+def true_pairs(corpus: list[tuple[int, str]]) -> set[tuple[int, int]]:
+    """Pairs of rows in one connected component of the graph of pairs with a Jaccard similarity of the threshold or more. Families are unlike."""
+    families = defaultdict(list)
+    for row, (family, _) in enumerate(corpus):
+        families[family].append(row)
+    pairs = set()
+    for rows in families.values():
+        groups = {row: {row} for row in rows}
+        for left, right in combinations(rows, 2):
+            if jaccard(corpus[left][1], corpus[right][1]) >= DEDUP["threshold"]:
+                union = groups[left] | groups[right]
+                groups.update(dict.fromkeys(union, union))
+        pairs |= {pair for group in groups.values() for pair in combinations(sorted(group), 2)}
+    return pairs
+
+
+def quality(groups: list[int], truth: set[tuple[int, int]]) -> str:
+    """Precision and recall of pairs in one group, of rows with these group numbers."""
+    members = defaultdict(list)
+    for row, group in enumerate(groups):
+        members[group].append(row)
+    found = {pair for rows in members.values() for pair in combinations(rows, 2)}
+    return f"precision {len(found & truth) / max(len(found), 1):.4f}, recall {len(found & truth) / max(len(truth), 1):.4f}"
+
+
+def deduplicate(shards: list[tuple[list[str], list[str]]], folder: Path, verify: str) -> dict[str, str]:
+    """The project's near-dedup over (ids, texts) of each shard, through files as the rules do it: id -> representative."""
+    cfg = {**DEDUP, "verify": verify}
+    size, threshold = cfg["permutations"], cfg["threshold"]
+    bands = []
+    for number, (ids, texts) in enumerate(shards):
+        signatures = folder / "signatures" / f"{number}.parquet"
+        write_table(sign(ids, texts, cfg["ngram"], size), signatures, signature_schema(size))
+        bands.append(folder / "bands" / f"{number}.parquet")
+        write_table(band(read_shard(signatures), threshold, size), bands[-1], band_schema(threshold, size))
+    links = folder / "links.parquet"
+    write_table(link(bands, 0, 1, np.zeros(0, np.uint64), cfg), links, LINKS, sort_by=LINKS.names)
+    lists = [folder / "clusters" / path.name for path in bands]
+    write_keep_lists([links], bands, shards, cfg, lists, folder / "spool")
+    table = read_shards(lists)
+    return dict(zip(table["id"].to_pylist(), table["representative"].to_pylist(), strict=True))
+
+
+def dedup(functions: str, count: int, text_dedup: str) -> None:
+    """The project, datasketch and text-dedup on the same corpus."""
+    texts = pq.read_table(functions, columns=["content"])["content"].to_pylist()
+    corpus = list(mutated(texts, count))
+    truth = true_pairs(corpus)
+    rows = [text for _, text in corpus]
+    ids = [content_id(text) for text in rows]
+    print(f"dedup: {len(rows):,} texts, {sum(map(len, rows)) / 1e6:.0f} MB, {len(truth):,} true pairs at {DEDUP['threshold']}")
+    sign(ids[:10], rows[:10], DEDUP["ngram"], DEDUP["permutations"])  # compiled, or loaded from the cache of compiled code
+    speeds = {}
+    for verify in ("signature", "jaccard"):
+        with tempfile.TemporaryDirectory() as folder, Clock() as clock:
+            found = deduplicate([(ids, rows)], Path(folder), verify)
+        name = f"selfalign, verify: {verify}"
+        speeds[name] = len(rows) / clock.cpu
+        print(clock.line(name, len(rows)), quality([found.get(row, row) for row in ids], truth), sep=", ")
+    with Clock() as clock:
+        groups = with_datasketch(rows)
+    speeds["datasketch"] = len(rows) / clock.cpu
+    print(clock.line("datasketch 2.0", len(rows)), quality(groups, truth), sep=", ")
+    if text_dedup:
+        with Clock() as clock:
+            groups = with_text_dedup(rows, text_dedup)
+        speeds["text-dedup"] = len(rows) / clock.cpu
+        print(clock.line("text-dedup 0.4.0", len(rows)), quality(groups, truth), sep=", ")
+    for other in ("datasketch", "text-dedup"):
+        if other in speeds:
+            print(f"ratio to {other}: " + ", ".join(f"{name} {speed / speeds[other]:.1f}" for name, speed in speeds.items() if "selfalign" in name))
+
+
+def components(count: int, pairs) -> list[int]:
+    """Group number of each row."""
+    parents = list(range(count))
+
+    def root(row: int) -> int:
+        while parents[row] != row:
+            parents[row] = parents[parents[row]]
+            row = parents[row]
+        return row
+
+    for left, right in pairs:
+        low, high = sorted((root(left), root(right)))
+        parents[high] = low
+    return [root(row) for row in range(count)]
+
+
+def with_datasketch(rows: list[str]) -> list[int]:
+    """Plain datasketch: shingles as sets of texts, MinHash.bulk, MinHashLSH, each text queried and then inserted."""
+    from datasketch import MinHash, MinHashLSH
+
+    lsh = MinHashLSH(threshold=DEDUP["threshold"], num_perm=DEDUP["permutations"])
+    pairs = []
+    for start in range(0, len(rows), 1000):
+        shingles = []
+        for text in rows[start : start + 1000]:
+            words = words_of(text)
+            shingles.append([" ".join(words[i : i + 5]).encode() for i in range(max(len(words) - 4, 1))])
+        for number, minhash in enumerate(MinHash.bulk(shingles, num_perm=DEDUP["permutations"])):
+            row = start + number
+            pairs += [(row, other) for other in lsh.query(minhash)]
+            lsh.insert(row, minhash)
+    return components(len(rows), pairs)
+
+
+def with_text_dedup(rows: list[str], python: str) -> list[int]:
+    """text-dedup's MinHash as its command runs it, with the same n-grams, permutations and threshold, on two processes."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "corpus"
+        source.mkdir()
+        pq.write_table(pa.table({"text": rows, "number": list(range(len(rows)))}), source / "rows.parquet")
+        target = Path(folder) / "out"
+        arguments = ["--path", "parquet", "--data_files", str(source / "rows.parquet"), "--split", "train", "--column", "text"]
+        arguments += ["--output", str(target)]
+        options = ["--ngram", "5", "--num_perm", "250", "--threshold", "0.7", "--min_length", "0", "--num_proc", "2", "--idx_column", "number"]
+        environment = {**os.environ, "HF_HOME": folder, "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
+        command = [python, "-m", "text_dedup.minhash", *arguments, *options, "--cache_dir", folder]
+        answer = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+        if answer.returncode:
+            raise SystemExit(f"text-dedup failed: {answer.stderr.strip().splitlines()[-1]}")
+        code = "import sys, json, datasets; print(json.dumps(datasets.load_from_disk(sys.argv[1])['number']))"
+        kept = subprocess.run([python, "-c", code, str(target)], env=environment, capture_output=True, text=True, check=True)
+    left = set(json.loads(kept.stdout))
+    return [row if row in left else -1 - row for row in range(len(rows))] if not left else _nearest_kept(rows, left)
+
+
+def _nearest_kept(rows: list[str], left: set[int]) -> list[int]:
+    """text-dedup names no representative: a dropped row counts for the row before it, since families lie together."""
+    groups = []
+    for row in range(len(rows)):
+        groups.append(row if row in left or not groups else groups[-1])
+    return groups
+
+
+def scale(functions: str, count: int) -> None:
+    """The project alone, on a large corpus that is never in memory as a whole."""
+    texts = pq.read_table(functions, columns=["content"])["content"].to_pylist()
+    shards = 32
+    sign(["0" * 16], texts[:1], DEDUP["ngram"], DEDUP["permutations"])
+    with tempfile.TemporaryDirectory() as folder:
+        families = _write_shards(texts, count, shards, Path(folder))
+        del texts
+        reader = _Shards([Path(folder) / f"{shard}.parquet" for shard in range(shards)])
+        with Clock() as clock:
+            found = deduplicate(reader, Path(folder), "signature")
+        size = sum(file.stat().st_size for file in Path(folder).rglob("*.parquet")) / 1e6
+    dropped = [row for row, one in found.items() if row != one]
+    astray = sum(families[row] != families[found[row]] for row in dropped)
+    print(clock.line("dedup at scale", count))
+    print(f"{'':32} {len(dropped):,} dropped, {astray} of them for a text of another family, {size:,.0f} MB of files")
+
+
+class _Shards:
+    """(ids, texts) of each shard, read when it is its turn."""
+
+    def __init__(self, paths: list[Path]):
+        self.paths = paths
+
+    def __iter__(self):
+        for path in self.paths:
+            table = pq.read_table(path, partitioning=None)
+            yield table["id"].to_pylist(), table["text"].to_pylist()
+
+
+def _write_shards(texts: list[str], count: int, shards: int, folder: Path) -> dict[str, int]:
+    """Write the corpus; the family of each id."""
+    families: dict[str, int] = {}
+    schema = pa.schema([("id", pa.string()), ("text", pa.string())])
+    writers = [pq.ParquetWriter(folder / f"{shard}.parquet", schema) for shard in range(shards)]
+    waiting: list[list[tuple[str, str]]] = [[] for _ in range(shards)]
+    for family, text in mutated(texts, count):
+        row = content_id(text)
+        if row not in families:
+            families[row] = family
+            own = waiting[shard_of(row, shards)]
+            own.append((row, text))
+            if len(own) == 2000:
+                _flush(writers[shard_of(row, shards)], own, schema)
+    for writer, own in zip(writers, waiting, strict=True):
+        _flush(writer, own, schema)
+        writer.close()
+    return families
+
+
+def _flush(writer: pq.ParquetWriter, rows: list[tuple[str, str]], schema: pa.Schema) -> None:
+    if rows:
+        writer.write_table(pa.table([[row for row, _ in rows], [text for _, text in rows]], schema=schema))
+        rows.clear()
+
+
+def judge(functions: str, count: int) -> None:
+    """The cascade of filters with each checker, against a pass of basedpyright over every function."""
+    from selfalign.seeds.filters import filter_functions, static_reason, undefined_names
+    from selfalign.seeds.imports import imported_modules, infer_imports
+    from selfalign.seeds.parse import function_of
+    from selfalign.seeds.typecheck import Program, type_check
+    from selfalign.selection.decontamination import Decontamination
+
+    table = pq.read_table(functions).slice(0, count)
+    rows = table.to_pylist()
+    cfg = defaults("functions")
+    undefined = undefined_names(rows)
+    programs = []
+    for row in rows:
+        tree = function_of(row["content"])
+        imports, _ = infer_imports(tree, undefined[row["id"]], row["imports"])
+        modules = sorted({module.partition(".")[0] for module in imported_modules(tree, imports) if not module.startswith(".")})
+        programs.append(Program(row["id"], row["content"], tuple(imports), tuple(modules)))
+    with Clock() as clock:
+        verdicts = type_check(programs, "basedpyright", cfg["type_check_seconds"], None)
+    print(clock.line("basedpyright on everything", len(rows), "functions"))
+    alone = clock.cpu
+    passes = {row["id"] for row in rows if verdicts[row["id"]][0] == "ok" and not static_reason(function_of(row["content"]), row["content"], cfg)}
+    nobody = Decontamination([], 10)
+    reference = set()
+    for name in ("basedpyright", "ty", "pyrefly"):
+        with Clock() as clock:
+            kept, dropped = filter_functions(table, {}, nobody, {**cfg, "type_checker": name}, None)
+        found = set(kept["id"].to_pylist())
+        if name == "basedpyright":
+            reference = found
+            judged = sum(reason == "type_error" for reason in dropped["reason"].to_pylist()) + len(found)
+            astray = {row for row in found if verdicts[row][0] != "ok"}
+            print(f"{'':32} {judged} of {len(rows)} reach the checker; {len(found)} kept, of which basedpyright alone refuses {len(astray)};")
+            print(f"{'':32} it passes {len(passes - found)} more, which lack an import or use a forbidden module")
+        agree = f"{len(found ^ reference)} of {len(rows)} verdicts differ from basedpyright's"
+        print(clock.line(f"filters with {name}", len(rows), "functions"), f"ratio to basedpyright alone {alone / clock.cpu:.1f}", agree, sep=", ")
+
+
+def decontaminate(functions: str) -> None:
+    """MB/s of text against 10,000 problems made of functions; their copies must all be found."""
+    from selfalign.selection.decontamination import Decontamination, Problem
+
+    texts = pq.read_table(functions, columns=["content"])["content"].to_pylist()
+    long = [text for text in texts if len(words_of(text)) >= 40]
+    number = min(PATTERNS, len(long) // 2)
+    problems = [Problem("bench", str(i), (text[: len(text) // 2],), (text[len(text) // 2 :],)) for i, text in enumerate(long[:number])]
+    index = Decontamination([problems], 10)
+    rest = long[number:] * max(1, int(60e6 / sum(map(len, long[number:]))))
+    index.find(rest[:10])
+    with Clock() as clock:
+        hits = index.find(rest)
+    size = sum(map(len, rest)) / 1e6
+    speed = f"{size / clock.cpu:12,.0f} MB/s of CPU"
+    print(f"{'decontaminate':32} {speed}, {number:,} problems, {size:.0f} MB in {clock.wall:.1f} s, peak {clock.peak:,.0f} MB")
+    copies = index.find([problem.statements[0] for problem in problems])
+    print(f"{'':32} {sum(hit is not None for hit in copies):,} of {number:,} copies found; {sum(hit is not None for hit in hits):,} hits in the rest")
+
+
+def alone(part, *arguments) -> None:
+    """Run a part in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        pool.submit(part, *arguments).result()
+    sys.stdout.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--compared", type=int, default=20_000, help="texts that every tool deduplicates")
+    parser.add_argument("--scaled", type=int, default=1_000_000, help="texts that this project deduplicates alone")
+    parser.add_argument("--judged", type=int, default=600, help="functions that the type checkers judge")
+    parser.add_argument("--text-dedup", default="", help="a Python that has text-dedup 0.4.0")
+    parser.add_argument("--parts", default="extract,dedup,scale,filter,decontaminate")
+    parser.add_argument("--corpus", default="cache/bench/functions.parquet", help="where the extracted functions lie, so that parts can run alone")
+    arguments = parser.parse_args()
+    parts = arguments.parts.split(",")
+    Path(arguments.corpus).parent.mkdir(parents=True, exist_ok=True)
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    if "extract" in parts or not Path(arguments.corpus).exists():
+        alone(extract, arguments.corpus)
+    if "dedup" in parts:
+        alone(dedup, arguments.corpus, arguments.compared, arguments.text_dedup)
+    if "scale" in parts:
+        alone(scale, arguments.corpus, arguments.scaled)
+    if "filter" in parts:
+        alone(judge, arguments.corpus, arguments.judged)
+    if "decontaminate" in parts:
+        alone(decontaminate, arguments.corpus)
+
+
+if __name__ == "__main__":
+    main()
