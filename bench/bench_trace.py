@@ -7,6 +7,7 @@ command as a user does, for final rows and for rows that were dropped at differe
 """
 
 import argparse
+import resource
 import statistics
 import subprocess
 import sys
@@ -112,6 +113,12 @@ def read_whole(results: Path, identifier: str) -> float:
     return time.perf_counter() - start
 
 
+def cpu_of_children() -> float:
+    """CPU seconds of the processes that have ended: what a call costs, however busy the machine is."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=100_000, help="final rows")
@@ -127,14 +134,15 @@ def main() -> None:
         slowest = 0.0
         for name, identifier in examples.items():
             command = [sys.executable, "-m", "selfalign.cli", "trace", identifier, "--results", str(results)]
-            seconds = []
+            seconds, cpu = [], []
             for _ in range(arguments.runs):
-                start = time.perf_counter()
+                start, used = time.perf_counter(), cpu_of_children()
                 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
                 seconds.append(time.perf_counter() - start)
+                cpu.append(cpu_of_children() - used)
             median = statistics.median(seconds)
             slowest = max(slowest, median)
-            print(f"{name:<18}{median:>8.2f} s{'  over a second' if median > 1 else ''}")
+            print(f"{name:<18}{median:>8.2f} s, {statistics.median(cpu):.2f} s of CPU{'  over a second' if median > 1 else ''}", flush=True)
         whole = read_whole(results, examples["final row"])
         print(f"{'reading all files':<18}{whole:>8.2f} s, {whole / slowest:.1f} times the slowest of the above")
 
