@@ -5,6 +5,7 @@ the rows into a spool file per shard, the second makes one shard at a time, in w
 """
 
 import hashlib
+import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -164,7 +165,7 @@ def _identified(entry: str, record: Mapping[str, Any]) -> dict[str, dict[str, An
     if entry == "seeds":
         return chain
     shared = {"function_id": function, "prefix": None, "source_id": foreign}
-    concepts = imported_id(STEP_OF["concepts"], function, "\n".join(record["concepts"]))
+    concepts = imported_id(STEP_OF["concepts"], function, json.dumps(record["concepts"]))
     chain["concepts"] = {"id": concepts, "seed_id": function, "draw": 0, **shared, "concepts": record["concepts"]}
     if entry == "concepts":
         return chain
