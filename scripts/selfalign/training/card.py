@@ -82,7 +82,8 @@ def _index_entry(result: dict[str, Any]) -> dict[str, Any]:
     metrics = [{"type": "pass@1", "value": _percent(result["greedy"]), "name": "pass@1 (greedy)"}]
     if result["mean"]:
         metrics.append({"type": "pass@1", "value": _percent(result["mean"]), "name": f"pass@1 (mean of {result['mean']['samples']} samples)"})
-    return {"task": {"type": "text-generation"}, "dataset": {"name": result["benchmark"], "type": result["benchmark"]}, "metrics": metrics}
+    dataset = {"name": result.get("title") or result["benchmark"], "type": result["benchmark"]}
+    return {"task": {"type": "text-generation"}, "dataset": dataset, "metrics": metrics}
 
 
 def _table(results: list[dict[str, Any]]) -> str:
