@@ -38,7 +38,7 @@ def results(put, published, tmp_path):
     """The files of a run that entered with published rows, in two shards: a list of (own file, ancestors' files), and the tables."""
 
     def run(entry):
-        address = put(f"{entry}.jsonl", [{**row, "license": "MIT", "path": "a.py", "line": 7} for row in published(entry)])
+        address = put(f"{entry}.jsonl", [{**row, "license": "MIT", "path": "a.py", "line": 7, "repo_name": "us/it"} for row in published(entry)])
         shards, rows = [], {}
         for number, (tables, _) in enumerate(import_rows(entry, {**defaults("inputs"), entry: address}, ["MIT"], 2, str(tmp_path))):
             paths = {name: str(tmp_path / name / f"{number}.parquet") for name in tables}
@@ -61,7 +61,7 @@ def test_export_has_the_published_columns_opens_and_enters_again(results, tmp_pa
     assert opened.column_names[: len(PUBLISHED[dataset])] == PUBLISHED[dataset]
     assert opened.num_rows == facts.rows == len(rows[dataset])
     assert set(opened["id"]) == {row["id"] for row in rows[dataset]}
-    assert facts.licences == {"MIT": facts.rows} and set(opened["line"]) == {7}
+    assert facts.licences == {"MIT": facts.rows} and set(opened["line"]) == {7} and set(opened["repo_name"]) == {"us/it"}
     again = [tables for tables, _ in import_rows(dataset, {**defaults("inputs"), dataset: str(folder)}, ["MIT"], 1, str(tmp_path))][0]
     for name, table in again.items():
         assert set(table["id"].to_pylist()) == {row["id"] for row in rows[name]}, "ids are made from content"

@@ -30,7 +30,7 @@ def functions():
     rows = []
     for number in range(6):
         content = f"def f{number}(x):\n    return x + {number}"
-        place = {"path": "lib/a.py", "repository": "", "line": 10 + number, "licence": "MIT", "source": "mine"}
+        place = {"path": "lib/a.py", "repository": "us/it", "line": 10 + number, "licence": "MIT", "source": "mine"}
         rows.append({"id": content_id(content), "content": content, "sha1": "s", "imports": ["import re"], **place})
     return sorted(rows, key=lambda row: row["id"])
 

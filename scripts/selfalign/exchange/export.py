@@ -45,11 +45,12 @@ _MEANING = {
     "instruction_id": "id of the instruction",
     "license": "licence of the function (SPDX)",
     "path": "where its source has it",
+    "repo_name": "repository or package of that file, if its source says",
     "line": "line in that file",
     "source": "the source",
     "source_id": "id that the row had in the file from which it was imported, null if it was not",
 }
-_ORIGIN = [("license", _text), ("path", _text), ("line", _int), ("source", _text), ("source_id", _text)]
+_ORIGIN = [("license", _text), ("repo_name", _text), ("path", _text), ("line", _int), ("source", _text), ("source_id", _text)]
 _GENERATED = [("prompt", _text), ("fingerprint", _text), ("seed", _text), ("sha1", _text), ("id", _text), ("concepts", _texts)]
 _FUNCTION = [("content", _text), ("sha1", _text), ("id", _text)]
 _WRITTEN = [*_GENERATED, ("instruction", _text)]
@@ -154,11 +155,16 @@ def _by_id(paths: Iterable[str], rows: pa.Table, name: str) -> dict[str, dict[st
 def _join(dataset: str, row: dict[str, Any], ancestors: Mapping[str, dict], maker: Prompts | None, digest: str | None) -> dict[str, Any]:
     """A row in the published layout."""
     if not NEEDS[dataset]:
-        return {**row, "license": row["licence"]}
+        return {**row, "license": row["licence"], "repo_name": row["repository"]}
     instruction = row if dataset == "instructions" else ancestors["instructions"][row["instruction_id"]] if "instruction_id" in row else {}
     concepts = row if dataset == "concepts" else ancestors["concepts"][instruction["concepts_id"]]
     seed = ancestors["seeds"][concepts["seed_id"]]
-    origin = {name: seed[name] for name in ("path", "line", "source")} | {"license": seed["licence"], "seed": seed["content"], "sha1": seed["sha1"]}
+    origin = {name: seed[name] for name in ("path", "line", "source")} | {
+        "license": seed["licence"],
+        "repo_name": seed["repository"],
+        "seed": seed["content"],
+        "sha1": seed["sha1"],
+    }
     foreign = row["source_id"] or instruction.get("source_id") or concepts["source_id"] or seed["source_id"]
     parent = {"concepts": seed, "instructions": concepts}.get(dataset, instruction)
     prompt = maker.of(row, parent) if maker else None
