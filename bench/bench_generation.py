@@ -5,7 +5,8 @@
 
 For S->C and C->I, with the examples of prompts/fewshot.yaml. 240 rows on 16 draws are the 15 rows per draw that a job of the preset for
 StarCoder2-15B has (976 rows on 64 draws). The model has the bundled one's shape but random weights and a context of 8,192 tokens, so
-that 8 examples fit; it makes exactly as many tokens as asked for, about what the steps make: 32 and 96. Both ways ask for the same rows.
+that 8 examples fit; it makes about as many tokens as the steps do: 32 and 96. Both ways ask for the same rows. On a busy machine the ratio
+by CPU time, of all processes together, is the fairer one; the load is printed.
 """
 
 import argparse
@@ -71,7 +72,8 @@ def _compare(engine, kind: str, step: str, fewshot: FewShot, args: argparse.Name
         done = list(engine.complete(requests))
         wall, cpu = time.perf_counter() - start, _cpu_seconds() - cpu
         assert {c.id for c in done} == {r.id for r in requests} and {c.finish_reason for c in done} <= {"length", "stop"}, "rows were lost"
-        found[way] = computed, rate = sum(c.computed_tokens for c in done) / len(done), len(done) / wall
+        computed, rate = sum(c.computed_tokens for c in done) / len(done), len(done) / wall
+        found[way] = computed, rate, len(done) / cpu
         tokens = sum(c.prompt_tokens for c in done) / len(done), sum(c.output_tokens for c in done) / len(done)
         name = "a draw per row" if way == PER_ROW else f"{way} shared draws"
         print(
@@ -79,8 +81,8 @@ def _compare(engine, kind: str, step: str, fewshot: FewShot, args: argparse.Name
             f"{rate:.2f} rows/s ({wall:.1f} s wall, {cpu:.1f} s CPU)",
             flush=True,
         )
-    (alone, slow), (shared, fast) = found.values()
-    print(f"{kind}, {step}: {alone / shared:.1f} times fewer prompt tokens computed, {fast / slow:.1f} times the rows/s", flush=True)
+    tokens, wall, cpu = (alone / shared if at == 0 else shared / alone for at, (alone, shared) in enumerate(zip(*found.values(), strict=True)))
+    print(f"{kind}, {step}: {tokens:.1f} times fewer prompt tokens computed, {wall:.1f} times the rows/s ({cpu:.1f} by CPU time)", flush=True)
 
 
 def _requests(step: str, fewshot: FewShot, prefixes: int | str, rows: int, args: argparse.Namespace) -> list:

@@ -28,6 +28,7 @@ class Server(ThreadingHTTPServer):
         self.attempts: Counter[str] = Counter()
         self.bodies: list[dict] = []
         self.logprobs = None
+        self.echo = None  # a function: prompt -> (status, answer) to requests with echo
         self.open = self.most_open = 0
         self.lock = threading.Lock()
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
@@ -61,6 +62,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         server = self.server
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if body.get("echo") and server.echo:
+            return self.answer(*server.echo(body["prompt"]))
         word = body["prompt"].split()[-1]
         with server.lock:
             server.bodies.append(body)
@@ -212,6 +215,38 @@ def test_the_judge_gets_log_probabilities(server):
         completion = run(engine_on(server), asked)["a"]
         assert (completion.logprobs, completion.text, completion.finish_reason) == (expected, text, "stop")
     assert (server.bodies[0]["max_tokens"], server.bodies[0]["logprobs"]) == (1, 20)
+
+
+def echoed(prompt: str) -> tuple[int, dict]:
+    """A server whose tokens are single characters, each of log-probability -1, and the one that it adds."""
+    logprobs = {"text_offset": list(range(len(prompt) + 1)), "token_logprobs": [None, *[-1.0] * len(prompt)]}
+    return 200, {"choices": [{"text": prompt + "!", "logprobs": logprobs}], "usage": {"prompt_tokens": len(prompt)}}
+
+
+@pytest.mark.parametrize("top", [{"Yes": -0.1}, {"maybe": -0.1}])
+def test_choices_that_begin_with_the_same_token_are_compared_whole(server, top):
+    server.logprobs, server.echo = {"top_logprobs": [top]}, echoed
+    asked = Request("a", "prefix ", "word0", 0, 0.0, 4, (), ("Yes, indeed", "Yes, no"))
+    completion = run(engine_on(server), [asked])["a"]
+    assert (completion.logprobs, completion.text) == ((-11.0, -7.0), "Yes, no")
+
+
+def test_a_server_that_stumbles_over_a_choice_is_asked_again_or_the_row_has_failed(server):
+    answers = [(500, {"error": "busy"}), (500, {"error": "busy"})]
+    server.logprobs, server.echo = {"top_logprobs": [{"maybe": -0.1}]}, lambda prompt: answers.pop() if answers else echoed(prompt)
+    asked = [Request("a", "", "word0", 0, 0.0, 4, (), ("Yes", "No"))]
+    assert run(engine_on(server), asked)["a"].logprobs == (-3.0, -2.0)
+    server.echo = lambda prompt: (500, {"error": "busy"})
+    assert run(engine_on(server), asked)["a"].finish_reason == "failed", "not judged by its text for a passing fault"
+
+
+def test_a_server_that_has_gone_does_not_hold_up_the_other_rows(server):
+    engine = engine_on(server, batch_size=4, retries=3)
+    server.stop()
+    done = run(engine, rows(30))
+    assert {c.finish_reason for c in done.values()} == {"failed"}
+    attempts = sorted(c.detail.rpartition("(")[2] for c in done.values())
+    assert attempts.count("4 attempts)") <= 8 and attempts.count("1 attempts)") >= 22
 
 
 def test_no_server_no_model_no_key_are_one_clear_line(server):
