@@ -16,7 +16,7 @@ PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --const
 PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PATH
 
-.PHONY: run test lint format docs lock clean set-up bench-execution bench-evalplus bench-training bench-verdicts bench-generation bench-engine bench-trace slurm test-slurm bench-scale
+.PHONY: bench-rebuild run test lint format docs lock clean set-up bench-execution bench-evalplus bench-training bench-verdicts bench-generation bench-engine bench-trace slurm test-slurm bench-scale
 
 run: set-up
 	@$(VENV)/bin/selfalign run --cores all $(if $(CONFIG),--configfile $(CONFIG))
@@ -100,6 +100,10 @@ bench-generation:
 # Tokens per second of the transformers engine against plain `generate`.
 bench-engine: set-up
 	@$(VENV)/bin/python bench/bench_engine.py
+
+# What a rebuild costs: nothing to do, and runs after small changes. BENCH=--small takes the tests' run instead of the default one.
+bench-rebuild: set-up
+	@$(VENV)/bin/python bench/bench_rebuild.py $(BENCH)
 
 # The lock, from the newest versions that requirements.in allows. Without local labels (2.13.0+cpu): builds differ by machine.
 lock:
