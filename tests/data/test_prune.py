@@ -98,4 +98,5 @@ def test_the_command_shows_and_prunes(cache, tmp_path, capsys):
     assert left(cache) == {"newer", "today", "model"}
     assert main(["cache", "--folder", str(tmp_path), "--kind", "texts", "--keep-gb", "0"]) == 1
     assert "completions, verdicts, typecheck, training" in capsys.readouterr().err
-    assert main(["cache", "--folder", str(tmp_path / "nowhere")]) == 0
+    assert main(["cache", "--folder", str(tmp_path / "nowhere")]) == 1
+    assert "no such folder" in capsys.readouterr().err

@@ -42,11 +42,11 @@ def plan(parsed: Parsed, read: Callable[[Any], T]) -> T | None:
     return plans[0] if plans else None
 
 
-def snakemake(parsed: Parsed, targets: Sequence[str] = (), forced: bool = False) -> int:
-    """One invocation of Snakemake, with these targets instead of those on the command line. The exit code."""
+def snakemake(parsed: Parsed, targets: Sequence[str] = (), forced: Sequence[str] = ()) -> int:
+    """One invocation of Snakemake, with these targets instead of those on the command line, `forced` made in any case. The exit code."""
     parser, args = parsed[0], copy(parsed[1])
     if targets:
         args.targets = set(targets)
     if forced:
-        args.forcerun = set(targets)
+        args.forcerun = set(forced)
     return 0 if args_to_api(args, parser) else 1

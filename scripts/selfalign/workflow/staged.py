@@ -45,21 +45,22 @@ def run(arguments: Sequence[str]) -> int:
     if any(getattr(args, name, None) for name in _AS_THEY_ARE):
         return snakemake(parsed)
     jobs = plan(parsed, _jobs)
-    if jobs is None:
-        return snakemake(parsed)  # it says why there is no plan
-    outputs = [output for job in jobs for output in job.outputs]
+    outputs = [output for job in jobs or () for output in job.outputs]
     if not args.dryrun:
         for path in (damaged := delete_damaged(outputs)):
             _say(f"{path} is damaged, no job wrote it like this; it is made again")
         failed = asked_again(outputs)
         if failed:
             _say(f"{sum(failed.values())} rows whose model call or execution failed are asked for again")
-            if code := snakemake(parsed, targets=list(failed), forced=True):
-                return code
         if damaged or failed:
-            jobs = plan(parsed, _jobs) or []
+            # By name: Snakemake makes no file again that nothing needs any more.
+            if code := snakemake(parsed, targets=[*damaged, *failed], forced=list(failed)):
+                return code
+            jobs = plan(parsed, _jobs)
     last: list[int] = []
-    while any(job.runs for job in jobs):
+    while jobs is None or any(job.runs for job in jobs):
+        if jobs is None:
+            return snakemake(parsed)  # it says why there is no plan
         stage = next_stage(jobs)
         if not stage or stage == last:  # the same again: jobs that never become up to date
             return snakemake(parsed)
@@ -69,7 +70,7 @@ def run(arguments: Sequence[str]) -> int:
         if args.dryrun:
             _say(f"then, where the rows before them have changed: {later}")
             return 0
-        last, jobs = stage, plan(parsed, _jobs) or []
+        last, jobs = stage, plan(parsed, _jobs)
     _say(NOTHING if not last else "what follows is up to date")
     return 0
 
