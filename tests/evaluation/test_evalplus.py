@@ -125,3 +125,9 @@ def test_a_reference_that_fails_is_no_verdict_on_the_sample(tasks):
     (task,) = tasks("humaneval", {**MEAN, "canonical_solution": "    import no_such_package\n"})
     with pytest.raises(InputError, match="HumanEval/4: the benchmark's own solution fails"):
         verdicts(task, "def mean(values):\n    return 1.0\n")
+
+
+def test_find_zero_fails_as_in_evalplus_0_3_1(tasks):
+    row = {**MEAN, "task_id": "HumanEval/32", "prompt": "def find_zero(xs):\n", "entry_point": "find_zero", "base_input": [[[1, 2]]]}
+    row["canonical_solution"] = "    return -xs[0] / xs[1]\n"
+    assert verdicts(tasks("humaneval", row)[0], row["prompt"] + row["canonical_solution"]) == ["assertion_failed"]

@@ -10,19 +10,18 @@ compared with.
 def run(packed):
     """A generator of (result, expected, right) per input: right(result == expected) says whether EvalPlus takes the result.
 
-    packed: base64 of zlib of marshal of a dict with solution, reference, entry, mbpp (true, or false for HumanEval), atol, and
+    packed: marshal, in hexadecimal, of a dict with solution, reference, entry, mbpp (true, or false for HumanEval), atol, and
     parts: marshalled lists of inputs (base, plus), each judged with a fresh copy of the solution."""
-    import binascii
+    # Only modules that are built into the interpreter or loaded already: this runs for every sample.
+    import _signal as signal
     import marshal
     import os
-    import signal
     import sys
-    import zlib
     from builtins import abs, all, compile, exec, float, isinstance, len, list, max, set, sum, tuple, type, zip  # noqa: UP029
     from math import isfinite
     from time import process_time
 
-    task = marshal.loads(zlib.decompress(binascii.a2b_base64(packed)))
+    task = marshal.loads(bytes.fromhex(packed))
     load, clock, arm, read, write = marshal.loads, process_time, signal.setitimer, os.read, os.write
     parts = [(number, place) for number, part in enumerate(task["parts"]) for place in range(len(load(part)))]
     entry, mbpp = task["entry"], task["mbpp"]
@@ -108,15 +107,10 @@ def run(packed):
             return len(exp) > 0 and all([isinstance(x, float) for x in exp])
         return isinstance(exp, float) or getattr(exp, "dtype", None) in ("float64", "float32")
 
-    def polynomial(coefficients, x):
-        from math import pow
-
-        return sum([c * pow(x, i) for i, c in enumerate(coefficients)])
-
     def right(same, out, exp, fresh, atol):
         """Does EvalPlus take `out`, which is or is not the `same` as `exp`? fresh: the arguments again, where its rule needs them."""
         if not mbpp and entry == "find_zero":
-            return abs(polynomial(fresh[0], out)) <= atol
+            return False  # 0.3.1 forgets to count what it has accepted there, and then says fail to every solution
         if mbpp:
             if entry == "are_equivalent":
                 return True
@@ -165,5 +159,5 @@ def run(packed):
             if atol == 0 and is_floats(exp):
                 atol = 1e-6  # also for the inputs that follow
             # After the call, from what no solution has seen.
-            fresh = load(part)[place] if entry in ("surface_Area", "digit_distance_nums", "find_zero") else None
+            fresh = load(part)[place] if entry in ("surface_Area", "digit_distance_nums") else None
             yield out, exp, lambda same, out=out, exp=exp, fresh=fresh, atol=atol: right(same, out, exp, fresh, atol)
