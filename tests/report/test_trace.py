@@ -188,7 +188,7 @@ def test_command_prints_text_or_json(run, capsys):
     text = capsys.readouterr().out
     assert text.startswith(f"response {final['id']}: in the final dataset\n")
     for part in (
-        "lib/a.py:1",
+        "source mine, us/it, lib/a.py:1",
         "judge: yes, log P(yes) - log P(no) = 1.25",
         "sums, loops",
         "difficulty ",
