@@ -1,17 +1,22 @@
-"""Programs per second of the execution filter against two ways without its isolation, on the same programs in one run.
+"""Programs per second of the execution filter against ways without its isolation, on the same programs in one run.
 
     make bench-execution                      # or, with what it needs installed:
     python bench/bench_execution.py [--programs 1000] [--others 40] [--workers 1] [--sandbox auto]
 
-The others are evalplus's checker (evalplus.eval.untrusted_check) and a multiprocessing.Process per program that runs exec(). A program
+The others: evalplus's checker as its evaluation calls it, with its defaults (evalplus.eval.untrusted_check, one process per program, the
+inputs and expected results in place of the tests); a multiprocessing.Process per program that runs exec(), by fork from this small process
+and by spawn; an interpreter per program. All take their programs one after the other, as the filter does with one worker. A program
 with its negative control counts as two, because it runs twice. Rates are per second of CPU time, of all processes together, which is
-what a core does on a machine that is free; on a busy one the wall time, printed beside it, says little. The load is printed.
+what a core does on a machine that is free, and per second of wall time in brackets; on a busy machine the latter says little. Ratios are of
+both. The load is printed.
 """
 
 import argparse
 import multiprocessing
 import os
 import resource
+import subprocess
+import sys
 import time
 
 from selfalign.data.config import defaults
@@ -78,15 +83,31 @@ def _exec(code: str, tests: str, passed) -> None:
     passed.value = 1
 
 
-def with_process(programs: list) -> int:
-    count = 0
-    for code, tests, _ in programs:
-        passed = multiprocessing.Value("i", 0)
-        process = multiprocessing.Process(target=_exec, args=(code, tests, passed))
-        process.start()
-        process.join(20)
-        count += passed.value
-    return count
+def with_process(method: str):
+    def run(programs: list) -> int:
+        context = multiprocessing.get_context(method)
+        count = 0
+        for code, tests, _ in programs:
+            passed = context.Value("i", 0)
+            process = context.Process(target=_exec, args=(code, tests, passed))
+            process.start()
+            process.join(20)
+            count += passed.value
+        return count
+
+    return run
+
+
+def with_interpreter(programs: list) -> int:
+    return sum(subprocess.run([sys.executable, "-c", code + tests], timeout=20).returncode == 0 for code, tests, _ in programs)
+
+
+OTHERS = {
+    "evalplus 0.3.1": with_evalplus,
+    "multiprocessing.Process, fork": with_process("fork"),
+    "multiprocessing.Process, spawn": with_process("spawn"),
+    "an interpreter each": with_interpreter,
+}
 
 
 def main() -> None:
@@ -107,14 +128,15 @@ def main() -> None:
         twice, twice_wall = (2 * rate for rate in rates(with_filter(cfg), programs))
         print(f"{imports}: filter {once:.0f} programs per CPU second ({once_wall:.0f} per second)")
         print(f"{imports}: filter with negative controls {twice:.0f} ({twice_wall:.0f})")
-        for name, run in (("evalplus 0.3.1", with_evalplus), ("multiprocessing.Process", with_process)):
+        for name, run in OTHERS.items():
             try:
                 run(few[:2])
                 other, other_wall = rates(run, few)
             except ImportError as error:
                 print(f"{imports}: {name}: not measured ({error})")
                 continue
-            print(f"{imports}: {name} {other:.0f} ({other_wall:.0f}); the filter makes {twice / other:.1f} times as many")
+            times = f"{twice / other:.1f} times as many ({twice_wall / other_wall:.1f})"
+            print(f"{imports}: {name} {other:.0f} ({other_wall:.0f}); the filter with negative controls makes {times}")
     print(f"load at the end {os.getloadavg()[0]:.1f}")
 
 

@@ -224,6 +224,12 @@ def test_same_verdicts_twice_with_other_workers():
     assert first == execute(programs, {**CFG, "workers": 3})
 
 
+def test_random_numbers_are_the_same_in_every_run():
+    draw = "import random\nimport numpy as np\ndef f():\n    return (random.random(), np.random.random())\n"
+    programs = [Program(str(i), draw, "a, b = f()\nassert (round(a, 6), round(b, 6)) == (0.844422, 0.548814)") for i in range(2)]
+    assert words(execute(programs, CFG)) == ["passed"] * 2
+
+
 def test_without_isolation_only_when_asked_for_in_so_many_words(monkeypatch, tmp_path):
     programs = [Program("a", GOOD, "assert f(1) == 2")]
     assert words(execute(programs, {**CFG, "sandbox": "none"})) == ["passed"]

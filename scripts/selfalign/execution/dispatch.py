@@ -22,7 +22,7 @@ CORE_SECONDS = 10.0  # longest wait for a free core before a program that was to
 SLEEPERS = 8  # sandboxes beyond `workers`, for programs that sleep
 # Modules that are loaded before a fork if a program imports them. Loading one loads what it needs.
 PRELOADED = (
-    *("numpy", "numpy.testing", "pandas", "scipy", "sklearn", "sympy", "networkx", "yaml", "pytest", "requests"),
+    *("numpy", "numpy.random", "numpy.testing", "pandas", "scipy", "sklearn", "sympy", "networkx", "yaml", "pytest", "requests"),
     *("asyncio", "multiprocessing", "unittest.mock", "doctest"),
 )
 _IMPORT = re.compile(r"^[ \t]*(?:import|from)[ \t]+([\w.]+(?:[ \t]*,[ \t]*[\w.]+)*)", re.MULTILINE)
@@ -40,6 +40,9 @@ def modules_of(program: Program) -> tuple[str, ...]:
     roots = named | {name.partition(".")[0] for name in named}
     if {"numpy", "pandas"} & roots and ".testing" in program.tests:
         roots.add("numpy.testing")
+    # numpy loads it when it is first used: too late for its seed.
+    if {"numpy", "pandas", "scipy", "sklearn"} & roots and "random" in program.code + program.tests:
+        roots.add("numpy.random")
     if _FOR_PYTEST.search(program.tests):
         roots.add("pytest")
     return tuple(name for name in PRELOADED if name in roots)

@@ -37,6 +37,7 @@
 #include "checks.h"
 #include "run.h"
 #include "server.h"
+#include "memory.h"
 
 /* setup(genuine, sealed, filter, code of doctest's runner or None, sys.gettrace): once, before serve */
 static PyObject *guard_setup(PyObject *self, PyObject *args) {
@@ -56,6 +57,8 @@ static PyObject *guard_setup(PyObject *self, PyObject *args) {
 
 static PyMethodDef methods[] = {
     {"setup", guard_setup, METH_VARARGS, NULL},
+    {"load", guard_load, METH_VARARGS, NULL},
+    {"loaded", guard_loaded, METH_VARARGS, NULL},
     {"serve", guard_serve, METH_VARARGS, NULL},
     {"run", guard_run, METH_VARARGS, NULL},
     {"end", guard_end, METH_VARARGS, NULL},

@@ -35,7 +35,6 @@ COMMON = (
 )
 # What a package loads only when it is used, and most programs that import it use: importing it takes 100 times as long as a fork.
 PARTS = {
-    "numpy": ("random",),
     "scipy": ("constants", "integrate", "interpolate", "linalg", "optimize", "signal", "sparse", "spatial", "special", "stats"),
     "sklearn": (
         *("cluster", "datasets", "decomposition", "ensemble", "feature_extraction.text", "linear_model", "metrics", "model_selection"),
@@ -238,6 +237,7 @@ def find_thread_pools(parallel) -> None:
 def main() -> None:
     library, socket, isolated, modules, program_filter = sys.argv[1:]
     guard = load_guard(library)
+    guard.load()
     for name in COMMON:
         importlib.import_module(name)
     for name in filter(None, modules.split(",")):
@@ -262,10 +262,11 @@ def main() -> None:
     sys.argv = ["program.py"]
     sys.path.insert(0, "")
     random.seed(0)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(0)
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed(0)
     gc.collect()
     gc.freeze()
+    guard.loaded()
     gc.disable()  # until a program begins
     # The first byte tells the host that programs can come.
     os.write(int(socket), b"r")
