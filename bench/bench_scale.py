@@ -1,7 +1,7 @@
 """The published run on paper: the real workflow at its shard count on 1% of its rows, with a stub for the model, carried over to all rows.
 
     make bench-scale                                              prints the tables of docs/scale.md, writes docs/scale.svg
-    python bench/bench_scale.py [--shards 256] [--rows 2489] [--cores 2] [--folder cache/scale] [--gpus 16] [--cpus 128]
+    python bench/bench_scale.py [--shards 256] [--rows 2489] [--small 622] [--cores 2] [--folder cache/scale] [--gpus 16] [--cpus 128]
 
 Two runs of the target `datasets`, by Snakemake on this machine: a small one with much in each shard, and one at the full number of shards.
 Both read functions made here, ask an HTTP server made here through the openai engine, execute real programs in the real sandbox and
@@ -29,6 +29,7 @@ from scale_model import GPU_SECONDS, SEEDS, Line, chart, measurements, plan, sim
 ROOT = Path(__file__).resolve().parents[1]
 RAW_PER_SEED = 21.5  # 5,359,051 functions for 248,934 seeds
 DRAWS = 10
+PUBLISHED_SHARDS = 256  # of presets/starcoder2-15b-instruct.yaml
 PASSING = 5  # one response in five passes: 500 k of 2.4 M
 
 
@@ -142,8 +143,9 @@ def megabytes(folder: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--shards", type=int, default=256)
+    parser.add_argument("--shards", type=int, default=PUBLISHED_SHARDS)
     parser.add_argument("--rows", type=int, default=SEEDS // 100, help="seeds of the run at full shard count")
+    parser.add_argument("--small", type=int, default=0, help="seeds of the run with 4 shards (a quarter of --rows)")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--gpus", type=int, default=16)
     parser.add_argument("--cpus", type=int, default=128)
@@ -152,7 +154,7 @@ def main() -> None:
     parser.add_argument("--chart", type=Path, default=ROOT / "docs" / "scale.svg")
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
-    sizes = {"small": (4, max(8, arguments.rows // 4)), "full": (arguments.shards, arguments.rows)}
+    sizes = {"small": (4, arguments.small or max(8, arguments.rows // 4)), "full": (arguments.shards, arguments.rows)}
     if not arguments.reuse:
         server = ThreadingHTTPServer(("127.0.0.1", 0), Stub)
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -169,13 +171,13 @@ def main() -> None:
         lines[rule] = {key: Line.through(*[(rows, found[key]) for rows, found in points]) for key in ("seconds", "memory")}
     disk = {part: megabytes(folder / "full" / part) * SEEDS / arguments.rows / 1000 for part in ("results", "cache")}
     profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
-    jobs = plan(lines, profile, arguments.shards)
+    jobs = plan(lines, profile, PUBLISHED_SHARDS)
     hours = simulate(jobs, arguments.gpus, arguments.cpus) / 3600
-    print(measurements(lines, runs["full"], arguments.shards))
+    print(measurements(lines, runs["full"], arguments.shards, PUBLISHED_SHARDS))
     print(f"\n{SEEDS:,} seeds on {arguments.gpus} GPUs and {arguments.cpus} cores: {hours:.1f} h, {len(jobs):,} Slurm jobs", end=", ")
     print(f"{disk['results']:.0f} GB of results, {disk['cache']:.0f} GB of caches")
     print(f"the model alone: {GPU_SECONDS * SEEDS / 3600:,.0f} GPU h, {GPU_SECONDS * SEEDS / 3600 / arguments.gpus:.1f} h on all GPUs\n")
-    print(table(jobs, lines, arguments.shards))
+    print(table(jobs, lines, PUBLISHED_SHARDS))
     chart(jobs, arguments.chart)
 
 

@@ -120,11 +120,11 @@ def table(jobs: list[Job], lines: dict[str, dict[str, Line]], shards: int) -> st
     return "\n".join(out)
 
 
-def measurements(lines: dict[str, dict[str, Line]], full: dict[str, dict[str, float]], shards: int) -> str:
+def measurements(lines: dict[str, dict[str, Line]], full: dict[str, dict[str, float]], measured: int, shards: int) -> str:
     """A rule a line: what was measured, and what that makes of a job with all its rows."""
     out = ["| rule | jobs | measured, s | measured, MB | whole, s | whole, MB |", "|---|---|---|---|---|---|"]
     for rule, found in full.items():
-        rows = SEEDS / shards if found["jobs"] == shards else SEEDS
+        rows = SEEDS / shards if found["jobs"] == measured else SEEDS
         whole = [lines[rule][key].at(rows) for key in ("seconds", "memory")]
         out.append(f"| {rule} | {found['jobs']:.0f} | {found['seconds']:.1f} | {found['memory']:.0f} | {whole[0]:,.0f} | {whole[1]:,.0f} |")
     return "\n".join(out)
