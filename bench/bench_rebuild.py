@@ -47,7 +47,6 @@ def make(dag):
 
 print(plan(line, make))
 line[1].touch = True
-line[1].quiet = "all"
 sys.exit(snakemake(line))
 """
 # Functions unlike any other, of the kind that the filters keep.
