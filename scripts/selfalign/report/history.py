@@ -58,7 +58,7 @@ def _outcome(history: dict[str, Any]) -> str:
 def _function(function: dict[str, Any]) -> Iterator[str]:
     line = f":{function['line']}" if function["line"] else ""
     yield from ("", f"function {function['id']}{_foreign(function)}")
-    repository = f", {function['repository']}" if function["repository"] else ""
+    repository = f", {function['repository']}" if function.get("repository") else ""
     yield f"  source {function['source']}{repository}, {function['path']}{line}, licence {function['licence'] or 'unknown'}"
     if function.get("judge"):
         score = "" if function["score"] is None else f", log P(yes) - log P(no) = {function['score']}"
