@@ -13,13 +13,13 @@ SLURM_SECONDS, STEP_SECONDS = 45.0, 8.0
 # Slurm's jobs in the order of the data: name, its rules, one per how many shards (0: one for all of them).
 STAGES = (
     ("extract", ("extract_functions",), 0),
-    ("sign", ("sign_functions",), "sign"),
-    ("cluster", ("cluster_functions",), 0),
+    ("sign", ("sign_functions", "band_functions"), "sign"),
+    ("cluster", ("link_functions", "cluster_functions"), 0),
     ("filter", ("filter_functions",), "filter"),
     ("generate", ("judge_seeds", "extract_concepts", "write_instructions", "write_responses"), "generate"),
     ("execute", ("execute_responses",), "execute"),
-    ("choose", ("choose_responses", "sign_candidates"), "choose"),
-    ("select", ("cluster_candidates", "cluster_candidates", "cluster_candidates", "select_dataset"), 0),
+    ("choose", ("choose_responses", "sign_candidates", "band_candidates"), "choose"),
+    ("select", ("match_candidates", *("link_candidates", "cluster_candidates") * 3, "select_dataset"), 0),
 )
 
 
