@@ -16,7 +16,7 @@ PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --const
 PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PATH
 
-.PHONY: bench-rebuild run test lint format docs lock clean set-up bench-execution bench-evalplus bench-training bench-verdicts bench-generation bench-engine bench-trace slurm test-slurm bench-scale
+.PHONY: bench-rebuild run test lint format docs lock clean set-up bench-data bench-execution bench-evalplus bench-training bench-verdicts bench-generation bench-engine bench-trace slurm test-slurm bench-scale
 
 run: set-up
 	@$(VENV)/bin/selfalign run --cores all $(if $(CONFIG),--configfile $(CONFIG))
@@ -104,6 +104,12 @@ bench-engine: set-up
 # What a rebuild costs: nothing to do, and runs after small changes. BENCH=--small takes the tests' run instead of the default one.
 bench-rebuild: set-up
 	@$(VENV)/bin/python bench/bench_rebuild.py $(BENCH)
+
+# The data steps, near-dedup beside datasketch and text-dedup. text-dedup brings Spark, so it gets an environment of its own.
+bench-data: set-up
+	@test -x cache/bench/text-dedup/bin/python || $(PYTHON) -m venv cache/bench/text-dedup
+	@cache/bench/text-dedup/bin/python -m pip install -qq --disable-pip-version-check text-dedup==0.4.0
+	@$(VENV)/bin/python bench/bench_data.py --text-dedup cache/bench/text-dedup/bin/python
 
 # The lock, from the newest versions that requirements.in allows. Without local labels (2.13.0+cpu): builds differ by machine.
 lock:
