@@ -252,14 +252,19 @@ def _get(config: Mapping[str, Any], key: str) -> Any:
 
 
 def _rule_order(graphs: Sequence[Sequence[Job]]) -> list[str]:
-    """All rules in an order of the data: a rule after those whose files it reads."""
-    before: dict[str, set[str]] = defaultdict(set)
+    """All rules in an order of the data: a rule after those whose files it reads.
+
+    Of rules that read each other's files (the passes of near-dedup), the one comes first that has a job which needs no other.
+    """
+    before: dict[str, list[set[str]]] = defaultdict(list)
     for jobs in graphs:
         for job in jobs:
-            before[job.rule] |= {jobs[number].rule for number in job.after} - {job.rule}
+            before[job.rule].append({jobs[number].rule for number in job.after} - {job.rule})
     order: list[str] = []
     while len(order) < len(before):
-        order.append(min(rule for rule in before if rule not in order and before[rule] <= set(order)))
+        left = [rule for rule in before if rule not in order]
+        ready = [rule for rule in left if all(needs <= set(order) for needs in before[rule])]
+        order.append(min(ready or [rule for rule in left if any(needs <= set(order) for needs in before[rule])]))
     return order
 
 
