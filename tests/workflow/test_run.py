@@ -62,8 +62,7 @@ def test_the_method_works_on_the_bundled_model(summary):
         if step["step"] in ("extract_concepts", "write_instructions", "write_responses"):
             assert step["kept"] >= 0.6 * step["asked"], f"{step['step']} parses too little"
     verdicts = summary["verdicts"]
-    # The execution filter has work in both directions. .ci/run holds the default run to narrower bars.
-    assert 0.1 <= verdicts["passed"] / sum(verdicts.values()) <= 0.85
+    assert 0.25 <= verdicts["passed"] / sum(verdicts.values()) <= 0.85
 
 
 def test_results_to_look_at(finished, summary):
