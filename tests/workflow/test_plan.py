@@ -91,7 +91,7 @@ def test_preset_plans_without_network_and_without_a_key_of_the_default_config(pr
         (project.folder / path).unlink()
     (project.folder / "scripts" / "sitecustomize.py").write_text(_NO_NETWORK)
     output = project.snakemake(command=[sys.executable, "-m", "snakemake", "--dry-run", "--configfile", "presets/starcoder2-15b-instruct.yaml"])
-    for jobs in ("write_responses 256", "fetch_benchmark 5", "train_model 1"):
+    for jobs in ("write_responses 256", "fetch_benchmark 13", "train_model 1"):
         assert jobs in " ".join(output.split())
     assert "tried to reach" not in output
 
@@ -115,7 +115,7 @@ def test_preset_has_the_published_parameters(monkeypatch):
     assert training.items() <= config["training"].items()
     assert (config["execution"]["cpu_seconds"], config["execution"]["memory_mb"]) == (4.0, 1024)
     assert config["functions"]["near_dedup"]["threshold"] == 0.5
-    assert config["selection"]["near_dedup"] == {"threshold": 0.7, "ngram": 5, "permutations": 250}
+    assert {"threshold": 0.7, "ngram": 5, "permutations": 250}.items() <= config["selection"]["near_dedup"].items()
     assert (config["seed"], config["model"]["path"]) == (3407, "bigcode/starcoder2-15b")
 
 

@@ -78,7 +78,7 @@ def test_one_more_sample_asks_for_one_more_and_another_temperature_for_all(copie
 
 def test_without_the_caches_the_bytes_are_the_same(finished, copied):
     shutil.rmtree(copied.folder / "cache" / "completions")
-    copied.snakemake("--forcerun", "results/seeds/1.parquet", "--", "results/seeds/1.parquet")
+    copied.snakemake("results/seeds/1.parquet", "--forcerun", "results/seeds/1.parquet")
     assert stats(copied, "judge_seeds")["1"]["cached"]["requests"] == 0
     assert copied.files("seeds") == finished.files("seeds")
 

@@ -24,7 +24,7 @@ CHANGES = {
     "functions": {"type_checker": "none"},
     "concepts": {"examples": 2, "prefixes": 2, "draws": 1, "max_new_tokens": 48},
     "instructions": {"examples": 2, "prefixes": 2, "draws": 1, "max_new_tokens": 60},
-    "responses": {"examples": 1, "prefixes": 2, "draws": 2, "temperature": 0.3, "max_new_tokens": 200},
+    "responses": {"examples": 1, "prefixes": 2, "draws": 2, "temperature": 0.3, "max_new_tokens": 320},
 }
 ENGINES = {
     "transformers": (1, {"kind": "transformers", "dtype": "float32"}),

@@ -164,6 +164,8 @@ def other_value(key: str, part: Mapping[str, Any], value: Any) -> Any:
         return next(option for option in part["enum"] if option != value)
     if kind == "boolean":
         return not value
+    if kind == "array" and "enum" in part.get("items", {}):
+        return value[:-1] or part["items"]["enum"]
     if kind == "array":
         return [*value[:-1], "another"] if value else ["another"]
     if kind == "integer":
