@@ -25,7 +25,8 @@ def functions(count: int) -> pa.Table:
     rows = []
     for at in range(count):
         content = f'def add{at}(a, b):\n    """Add."""\n    return a + b'
-        rows.append({"id": content_id(content), "content": content, "sha1": "", "repository": "", "path": "a.py", "line": at, "licence": "MIT", "source": "s"})
+        place = {"repository": "", "path": "a.py", "line": at, "licence": "MIT", "source": "s"}
+        rows.append({"id": content_id(content), "content": content, "sha1": "", **place})
     return to_table([{**row, "imports": []} for row in rows], "functions")
 
 
