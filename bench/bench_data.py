@@ -14,21 +14,18 @@ import argparse
 import json
 import multiprocessing
 import os
-import random
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
-from importlib.metadata import distributions
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from known_duplicates import THRESHOLD, components, mutated, packages, quality, true_pairs
 
 from selfalign.data.config import defaults
 from selfalign.data.files import read_shard, read_shards, write_table
@@ -39,8 +36,7 @@ from selfalign.dedup.links import LINKS, link
 from selfalign.dedup.shingles import words_of
 from selfalign.dedup.signatures import sign, signature_schema
 
-SEED = 7
-DEDUP = {"threshold": 0.7, "ngram": 5, "permutations": 250}
+DEDUP = {"threshold": THRESHOLD, "ngram": 5, "permutations": 250}
 PATTERNS = 10_000
 
 
@@ -65,13 +61,6 @@ class Clock:
         return f"{name:32} {count / self.cpu:12,.0f} {what}/s of CPU, {count:,} in {self.wall:.1f} s, peak {self.peak:,.0f} MB"
 
 
-def packages() -> list[dict]:
-    """One source with every installed package. The licences do not matter: nothing is published."""
-    names = sorted({package.metadata["Name"] for package in distributions() if package.metadata["Name"]})
-    source = {"name": "packages", "kind": "packages", "path": "", "packages": names, "data_dir": "", "split": "train", "licence": "MIT", "limit": 0}
-    return [{**source, "columns": {"content": "content", "path": "path", "repository": "repo_name", "licence": "license"}}]
-
-
 def extract(path: str) -> None:
     """Functions of all installed packages, written to `path`."""
     from selfalign.seeds import extract as module
@@ -91,60 +80,6 @@ def extract(path: str) -> None:
     pq.write_table(kept.sort_by("id"), path)
     print(clock.line("extract", kept.num_rows + sum(table.num_rows for table in dropped), "functions"))
     print(f"{'':32} {kept.num_rows:,} kept of {size:,} files")
-
-
-def mutated(texts: list[str], count: int, seed: int = SEED):
-    """`count` texts in families: (family, text). A family is a function with most of its words renamed, so that it resembles no other one, and up to
-    three copies in which one stretch of words is replaced: from 1 to 60 percent, so that similarities lie on both sides of the threshold.
-    """
-    rng = random.Random(seed)
-    family = made = 0
-    words = [text.split() for text in texts]
-    words = [item for item in words if 30 <= len(item) <= 400]
-    while made < count:
-        base = rng.choice(words)
-        names = {word: word if rng.random() < 0.2 else f"{word}_{family}" for word in sorted(set(base))}
-        own = [names[word] for word in base]
-        copies = [own]
-        for number in range(rng.choice((0, 0, 0, 1, 2, 3))):
-            changed = max(1, int(len(own) * rng.choice((0.01, 0.03, 0.05, 0.1, 0.2, 0.4, 0.6))))
-            start = rng.randrange(len(own) - changed + 1)
-            fresh = [f"new{family}_{number}_{i}" for i in range(changed)]
-            copies.append(own[:start] + fresh + own[start + changed :])
-        for copy in copies:
-            yield family, " ".join(copy)
-            made += 1
-        family += 1
-
-
-def jaccard(left: str, right: str) -> float:
-    sets = [{tuple(words[i : i + 5]) for i in range(max(len(words) - 4, 1))} for words in map(words_of, (left, right))]
-    return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
-
-
-def true_pairs(corpus: list[tuple[int, str]]) -> set[tuple[int, int]]:
-    """Pairs of rows in one connected component of the graph of pairs with a Jaccard similarity of the threshold or more. Families are unlike."""
-    families = defaultdict(list)
-    for row, (family, _) in enumerate(corpus):
-        families[family].append(row)
-    pairs = set()
-    for rows in families.values():
-        groups = {row: {row} for row in rows}
-        for left, right in combinations(rows, 2):
-            if jaccard(corpus[left][1], corpus[right][1]) >= DEDUP["threshold"]:
-                union = groups[left] | groups[right]
-                groups.update(dict.fromkeys(union, union))
-        pairs |= {pair for group in groups.values() for pair in combinations(sorted(group), 2)}
-    return pairs
-
-
-def quality(groups: list[int], truth: set[tuple[int, int]]) -> str:
-    """Precision and recall of pairs in one group, of rows with these group numbers."""
-    members = defaultdict(list)
-    for row, group in enumerate(groups):
-        members[group].append(row)
-    found = {pair for rows in members.values() for pair in combinations(rows, 2)}
-    return f"precision {len(found & truth) / max(len(found), 1):.4f}, recall {len(found & truth) / max(len(truth), 1):.4f}"
 
 
 def deduplicate(shards: list[tuple[list[str], list[str]]], folder: Path, verify: str) -> dict[str, str]:
@@ -193,22 +128,6 @@ def dedup(functions: str, count: int, text_dedup: str) -> None:
     for other in ("datasketch", "text-dedup"):
         if other in speeds:
             print(f"ratio to {other}: " + ", ".join(f"{name} {speed / speeds[other]:.1f}" for name, speed in speeds.items() if "selfalign" in name))
-
-
-def components(count: int, pairs) -> list[int]:
-    """Group number of each row."""
-    parents = list(range(count))
-
-    def root(row: int) -> int:
-        while parents[row] != row:
-            parents[row] = parents[parents[row]]
-            row = parents[row]
-        return row
-
-    for left, right in pairs:
-        low, high = sorted((root(left), root(right)))
-        parents[high] = low
-    return [root(row) for row in range(count)]
 
 
 def with_datasketch(rows: list[str]) -> list[int]:

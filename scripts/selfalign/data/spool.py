@@ -1,5 +1,6 @@
 """Rows on their way to their shards: one file per shard, to which batches are appended as Arrow streams."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,16 @@ _ROWS = 20_000  # in memory before they are appended to the files
 
 
 class Spool:
-    """Temporary files `folder`/`name`-<key>.arrows. `flush` once after the last `add`, then `read`."""
+    """Temporary files `folder`/`name`-<key>.arrows. `flush` once after the last `add`, then `read`.
 
-    def __init__(self, folder: Path, name: str, schema: pa.Schema):
+    table_of: makes a table of `schema` from rows, and checks them; None takes rows as they are.
+    """
+
+    def __init__(self, folder: Path, name: str, schema: pa.Schema, table_of: Callable[[list[dict]], pa.Table] | None = None):
         self._folder = folder
         self._name = name
         self._schema = schema
+        self._table_of = table_of or (lambda rows: pa.Table.from_pylist(rows, schema=schema))
         self._rows: dict[Any, list[dict]] = {}
         self._count = 0
 
@@ -31,7 +36,7 @@ class Spool:
     def flush(self) -> None:
         """Append what is in memory to the files."""
         for key, rows in self._rows.items():
-            table = pa.Table.from_pylist(rows, schema=self._schema)
+            table = self._table_of(rows)
             with open(self._path(key), "ab") as file, pa.ipc.new_stream(file, self._schema) as stream:
                 stream.write_table(table)
         self._rows.clear()

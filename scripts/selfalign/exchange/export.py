@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selfalign.data.files import read_shard
+from selfalign.data.tables import ANCESTORS
 from selfalign.exchange.prompts import Prompts
 
 _BATCH = 2048  # rows that are joined and written at a time
@@ -67,16 +68,7 @@ COLUMNS: dict[str, pa.Schema] = {
     "dataset": pa.schema([*_WRITTEN, ("response", _text), *_PROPERTIES, ("instruction_id", _text), ("cluster_size", _int), *_ORIGIN]),
 }
 # Which datasets a row's ancestors are in, nearest last, and which step's prompt goes with it.
-NEEDS: dict[str, tuple[str, ...]] = {
-    "extracted": (),
-    "functions": (),
-    "seeds": (),
-    "concepts": ("seeds",),
-    "instructions": ("seeds", "concepts"),
-    "responses": ("seeds", "concepts", "instructions"),
-    "executed": ("seeds", "concepts", "instructions"),
-    "dataset": ("seeds", "concepts", "instructions"),
-}
+NEEDS: dict[str, tuple[str, ...]] = {"extracted": (), **ANCESTORS, "dataset": ("seeds", "concepts", "instructions")}
 PROMPTED = {"concepts": "concepts", "instructions": "instructions", "responses": "responses", "executed": "responses", "dataset": "responses"}
 
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 from selfalign.data.errors import InputError
 from selfalign.data.files import concat_dropped, to_dropped, to_table
 from selfalign.data.ids import content_id, row_id, shard_of
+from selfalign.data.spool import Spool
 from selfalign.data.tables import DROPPED, SCHEMAS
 from selfalign.seeds.imports import mentioned_names, offered_imports
 from selfalign.seeds.parse import Function, function_of, parse_module
@@ -26,7 +27,6 @@ from selfalign.sources.reader import read_source
 from selfalign.sources.source_file import SourceFile
 
 STEP = "extract_functions"
-_SPOOL_ROWS = 20_000  # rows in memory before they are appended to the spool files
 
 
 def extract_functions(
@@ -46,20 +46,23 @@ def extract_functions(
     """
     sources = list(sources)
     with tempfile.TemporaryDirectory(dir=spool, prefix="extract-") as folder:
-        writers = {"kept": _Spool(Path(folder), "kept", SCHEMAS["extracted"], shards), "dropped": _Spool(Path(folder), "dropped", DROPPED, shards)}
+        writers = {
+            "kept": Spool(Path(folder), "kept", SCHEMAS["extracted"], lambda rows: to_table(rows, "extracted")),
+            "dropped": Spool(Path(folder), "dropped", DROPPED, to_dropped),
+        }
         limits = {}
         for number, source in enumerate(sources):
-            limits[number] = _spool_source(source, number, licences, writers, advance, processes)
+            limits[number] = _spool_source(source, number, licences, shards, writers, advance, processes)
         for shard in range(shards):
-            tables = [(number, writers["kept"].read(shard, number)) for number in range(len(sources))]
-            dropped = [writers["dropped"].read(shard, number) for number in range(len(sources))]
+            tables = [(number, writers["kept"].read(f"{number}-{shard}")) for number in range(len(sources))]
+            dropped = [writers["dropped"].read(f"{number}-{shard}") for number in range(len(sources))]
             within, beyond = zip(*(_apply_limit(table, limits[number]) for number, table in tables), strict=True)
             kept, copies = _drop_copies(pa.concat_tables(within))
             yield kept, concat_dropped([*dropped, *beyond, copies])
 
 
 def _spool_source(
-    source: dict, number: int, licences: list[str], writers: dict[str, "_Spool"], advance: Callable[..., None], processes: int
+    source: dict, number: int, licences: list[str], shards: int, writers: dict[str, Spool], advance: Callable[..., None], processes: int
 ) -> str | None:
     """Stream one source into the spool; the largest id within its limit, None where there is no limit or fewer functions."""
     reasons: Counter[str] = Counter()
@@ -76,8 +79,9 @@ def _spool_source(
                 heapq.heappush(smallest, -value)
                 if len(smallest) > limit:
                     among.discard(-heapq.heappop(smallest))
-        writers["kept"].add(number, kept)
-        writers["dropped"].add(number, dropped)
+        for name, rows in (("kept", kept), ("dropped", dropped)):
+            for row in rows:
+                writers[name].add(f"{number}-{shard_of(row['id'], shards)}", row)
         advance(1, functions=len(kept))
     for writer in writers.values():
         writer.flush()
@@ -164,42 +168,3 @@ def _drop_copies(table: pa.Table) -> tuple[pa.Table, pa.Table]:
         else:
             previous, survivor = identifier, place
     return table.filter(pa.array(keep, pa.bool_())), to_dropped(dropped)
-
-
-class _Spool:
-    """Rows on their way to their shards: one file per shard and source, to which batches are appended as Arrow streams."""
-
-    def __init__(self, folder: Path, name: str, schema: pa.Schema, shards: int):
-        self._folder = folder
-        self._name = name
-        self._schema = schema
-        self._shards = shards
-        self._rows: dict[tuple[int, int], list[dict]] = {}
-        self._count = 0
-
-    def _path(self, shard: int, source: int) -> Path:
-        return self._folder / f"{self._name}-{source}-{shard}.arrows"
-
-    def add(self, source: int, rows: list[dict]) -> None:
-        for row in rows:
-            self._rows.setdefault((shard_of(row["id"], self._shards), source), []).append(row)
-        self._count += len(rows)
-        if self._count >= _SPOOL_ROWS:
-            self.flush()
-
-    def flush(self) -> None:
-        for (shard, source), rows in self._rows.items():
-            with open(self._path(shard, source), "ab") as file, pa.ipc.new_stream(file, self._schema) as stream:
-                stream.write_table(to_table(rows, "extracted") if self._name == "kept" else to_dropped(rows))
-        self._rows.clear()
-        self._count = 0
-
-    def read(self, shard: int, source: int) -> pa.Table:
-        path = self._path(shard, source)
-        tables = [self._schema.empty_table()]
-        if path.exists():
-            size = path.stat().st_size
-            with open(path, "rb") as file:
-                while file.tell() < size:
-                    tables.append(pa.ipc.open_stream(file).read_all())
-        return pa.concat_tables(tables)
