@@ -1,6 +1,6 @@
 # make run     sets up .venv and runs the pipeline        make lint    ruff, snakefmt, snakemake --lint
 # make test    sets up .venv and runs the tests           make clean   deletes what runs have made (results, caches)
-# make slurm   adds the executor for Slurm to .venv       make test-slurm   its tests, on a Slurm of one node that they start here
+# make slurm   adds the executor for Slurm to .venv       make test-slurm   its tests, on a Slurm that they start here
 # Set-up happens once, and again when the lock changes. PYTHON=python3.12 names another Python, CONFIG=FILE another config.
 
 SHELL := bash

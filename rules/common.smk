@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -161,9 +162,13 @@ def cfg(*keys):
 
 
 def sources(rule):
-    """Hashes of a script and of the modules behind it, so that a change of code reruns what it affects. Only one engine is behind it."""
+    """Hashes of a script and of the modules behind it, so that a change of code reruns what it affects. Only one engine is behind it.
+
+    A function of wildcards: a job on a cluster, whose Snakemake knows one job, does not hash the modules of all rules.
+    """
     others = [f"selfalign.generation.engines.{name}" for kind, names in ENGINES.items() if kind != CONFIG["engine"]["kind"] for name in names]
-    return source_hashes(Path(workflow.basedir) / "scripts" / f"{rule}.py", without=others)
+    hashes = cache(lambda: source_hashes(Path(workflow.basedir) / "scripts" / f"{rule}.py", without=others))
+    return lambda wildcards: hashes()
 
 
 def examples_of(step):

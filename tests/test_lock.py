@@ -22,6 +22,7 @@ def pins(lines):
     return {normal(name): version for name, _, version in (line.strip().partition("==") for line in lines if "==" in line)}
 
 
+DISTRIBUTIONS = metadata.packages_distributions()
 LOCK = pins((ROOT / "constraints.txt").read_text().splitlines())
 
 
@@ -64,8 +65,7 @@ def imported(path):
 def test_environments_have_what_their_scripts_import(environment, script):
     modules = [name for name in source_hashes(ROOT / script) if "/" not in name and not name.endswith(".py")]
     files = [ROOT / script, *(ROOT / "scripts" / Path(*name.split(".")).with_suffix(".py") for name in modules)]
-    distributions = metadata.packages_distributions()
     names = {name for path in files if path.exists() for name in imported(path)} - set(sys.stdlib_module_names) - {"selfalign", "vllm"}
-    needed = {normal(distributions[name][0]) for name in names}
+    needed = {normal(DISTRIBUTIONS[name][0]) for name in names}
     found = pins(yaml.safe_load((ROOT / "envs" / environment).read_text())["dependencies"][-1]["pip"])
     assert needed <= found.keys(), f"envs/{environment} lacks {sorted(needed - found.keys())}"

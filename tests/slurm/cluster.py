@@ -1,10 +1,11 @@
-"""A Slurm cluster of one node on this machine, on loopback, with a configuration of its own: for tests, and to try a profile by hand.
+"""A Slurm cluster of two nodes on this machine, on loopback, with a configuration of its own: for tests, and to try a profile by hand.
 
     python tests/slurm/cluster.py start /tmp/cluster      prints the lines that a shell needs to use it
     python tests/slurm/cluster.py stop /tmp/cluster
 
 Needs Debian's slurmctld, slurmd, slurm-client and munge (or another distribution's), no database and no systemd. It runs as the user who
-starts it. The node has two GPUs in name only. Jobs are killed for memory by Slurm's accounting, which looks at them once a second.
+starts it. Node n1 is the default partition, cpu; node n2 the partition gpu, with two GPUs in name only. Jobs are killed for memory by Slurm's
+accounting, which looks at them once a second.
 """
 
 import argparse
@@ -19,7 +20,8 @@ import time
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo")
-CPUS, MEMORY_MB = 4, 12_000  # of the node, whatever the machine has
+NODES = ("n1", "n2")
+CPUS, MEMORY_MB = 8, 24_000  # of each node, whatever the machine has
 WAIT_SECONDS = 60
 
 CONFIGURATION = """\
@@ -28,16 +30,16 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/run/munge.sock
+# A job whose node failed waits for cred_expire seconds before it starts again (120 without this).
+AuthInfo=socket={folder}/run/munge.sock,cred_expire=10
 CredType=cred/munge
-SlurmctldPort={controller}
-SlurmdPort={daemon}
+SlurmctldPort={ports[0]}
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool/%n
 SlurmctldPidFile={folder}/run/slurmctld.pid
-SlurmdPidFile={folder}/run/slurmd.pid
+SlurmdPidFile={folder}/run/slurmd-%n.pid
 SlurmctldLogFile={folder}/log/slurmctld.log
-SlurmdLogFile={folder}/log/slurmd.log
+SlurmdLogFile={folder}/log/slurmd-%n.log
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -58,9 +60,16 @@ OverTimeLimit=0
 KillWait=1
 MinJobAge=300
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:2 State=UNKNOWN
-PartitionName=main Nodes=ALL Default=YES MaxTime=60 State=UP
+NodeName=DEFAULT CPUs={cpus} RealMemory={memory} State=UNKNOWN
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]}
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} Gres=gpu:2
+PartitionName=cpu Nodes=n1 Default=YES MaxTime=60 State=UP
+PartitionName=gpu Nodes=n2 MaxTime=60 State=UP
 """
+
+
+class ClusterError(Exception):
+    """The cluster cannot be started or asked."""
 
 
 def missing() -> list[str]:
@@ -76,16 +85,15 @@ def environment(folder: Path) -> dict[str, str]:
 def start(folder: Path) -> None:
     """Write the configuration into `folder`, start the three daemons, and wait until the node is idle."""
     if absent := missing():
-        sys.exit(f"not on PATH: {', '.join(absent)}; on Debian: apt-get install slurmctld slurmd slurm-client munge")
+        raise ClusterError(f"not on PATH: {', '.join(absent)}; on Debian: apt-get install slurmctld slurmd slurm-client munge")
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("run", "log", "state", "spool", "bin"):
         (folder / name).mkdir(exist_ok=True)
         (folder / name).chmod(0o755)
     folder.chmod(0o755)
     values = {"folder": folder, "host": socket.gethostname().split(".")[0], "user": getpass.getuser(), "cpus": CPUS, "memory": MEMORY_MB}
-    controller, daemon = _free_ports(2)
-    (folder / "slurm.conf").write_text(CONFIGURATION.format(**values, controller=controller, daemon=daemon))
-    (folder / "gres.conf").write_text("Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n")
+    (folder / "slurm.conf").write_text(CONFIGURATION.format(**values, ports=_free_ports(1 + len(NODES))))
+    (folder / "gres.conf").write_text("NodeName=n2 Name=gpu File=/dev/null\nNodeName=n2 Name=gpu File=/dev/zero\n")
     # The executor drops SLURM_CONF before it calls srun; a cluster with its configuration in /etc/slurm does not need this.
     wrapper = folder / "bin" / "srun"
     wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={folder / "slurm.conf"} exec {_which("srun")} "$@"\n')
@@ -98,17 +106,19 @@ def start(folder: Path) -> None:
     munge = ["--key-file", key, "--socket", run / "munge.sock", "--pid-file", run / "munged.pid", "--log-file", log / "munged.log"]
     _run(_which("munged"), "--force", *munge, "--seed-file", folder / "munge.seed")
     _run(_which("slurmctld"), "-c", "-f", folder / "slurm.conf")
-    _run(_which("slurmd"), "-f", folder / "slurm.conf", "-N", values["host"])
-    if not wait_for(lambda: "idle" in client(folder, "sinfo", "-h", "-o", "%T", check=False)):
+    for node in NODES:
+        (folder / "spool" / node).mkdir(exist_ok=True)
+        _run(_which("slurmd"), "-f", folder / "slurm.conf", "-N", node)
+    if not wait_for(lambda: client(folder, "sinfo", "-h", "-N", "-o", "%T").split() == ["idle"] * len(NODES)):
         stop(folder)
-        sys.exit(f"the node did not come up in {WAIT_SECONDS} s; the daemons' logs are in {log}")
+        raise ClusterError(f"the nodes did not come up in {WAIT_SECONDS} s; the daemons' logs are in {log}")
 
 
 def stop(folder: Path) -> None:
     """Cancel all jobs and end the daemons that `start` began; quiet about those that are gone."""
-    client(folder, "scancel", "--user", getpass.getuser(), check=False)
-    wait_for(lambda: not client(folder, "squeue", "-h", check=False).strip(), seconds=10)
-    for name in ("slurmd", "slurmctld", "munged"):
+    client(folder, "scancel", "--user", getpass.getuser())
+    wait_for(lambda: not client(folder, "squeue", "-h").strip(), seconds=10)
+    for name in (*(f"slurmd-{node}" for node in NODES), "slurmctld", "munged"):
         try:
             pid = int((folder / "run" / f"{name}.pid").read_text())
             os.kill(pid, signal.SIGTERM)
@@ -117,12 +127,9 @@ def stop(folder: Path) -> None:
         wait_for(lambda pid=pid: not _alive(pid), seconds=10)
 
 
-def client(folder: Path, *command: str, check: bool = True) -> str:
-    """What one of Slurm's commands prints."""
-    done = subprocess.run(command, env=environment(folder), text=True, capture_output=True)
-    if check and done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
-    return done.stdout
+def client(folder: Path, *command: str) -> str:
+    """What one of Slurm's commands prints; nothing if it fails."""
+    return subprocess.run(command, env=environment(folder), text=True, capture_output=True).stdout
 
 
 def wait_for(condition, seconds: float = WAIT_SECONDS) -> bool:
@@ -141,7 +148,7 @@ def _which(program: str) -> str | None:
 def _run(*command) -> None:
     done = subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, text=True, capture_output=True)
     if done.returncode:
-        sys.exit(f"{Path(str(command[0])).name} does not start: {done.stderr.strip()}")
+        raise ClusterError(f"{Path(str(command[0])).name} does not start: {done.stderr.strip()}")
 
 
 def _alive(pid: int) -> bool:
@@ -162,14 +169,17 @@ def _free_ports(count: int) -> list[int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Start or stop a Slurm cluster of one node on this machine.")
+    parser = argparse.ArgumentParser(description="Start or stop a Slurm cluster of two nodes on this machine.")
     parser.add_argument("action", choices=("start", "stop"))
     parser.add_argument("folder", type=lambda text: Path(text).resolve(), help="where its configuration, sockets and logs lie")
     arguments = parser.parse_args()
     if arguments.action == "stop":
         stop(arguments.folder)
         return
-    start(arguments.folder)
+    try:
+        start(arguments.folder)
+    except ClusterError as error:
+        sys.exit(str(error))
     print(f'export SLURM_CONF={arguments.folder}/slurm.conf PATH="{arguments.folder}/bin:$PATH"')
 
 

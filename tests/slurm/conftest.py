@@ -1,15 +1,18 @@
-"""A Slurm cluster of one node for the tests of this folder, and copies of the project to run on it.
+"""A Slurm cluster for the tests of this folder, a made-up model behind an HTTP server, and copies of the project to run there.
 
-Without Slurm's programs or the executor plugin they are skipped; with SELFALIGN_SLURM=required (make test-slurm) that is a failure.
+Without Slurm's programs or the executor plugin the tests are skipped; with SELFALIGN_SLURM=required (make test-slurm) that is a failure.
 """
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _load(path: Path):
@@ -20,11 +23,12 @@ def _load(path: Path):
 
 
 cluster_module = _load(Path(__file__).with_name("cluster.py"))
-Project = _load(Path(__file__).parents[1] / "workflow" / "conftest.py").Project
+stub_module = _load(ROOT / "bench" / "stub_model.py")
+Project = _load(ROOT / "tests" / "workflow" / "conftest.py").Project
 
-# The cluster is small, and so are the jobs: look at them often. The rest is the profile as it is.
-FAST = ["--slurm-init-seconds-before-status-checks", "3", "--seconds-between-status-checks", "2"]
-ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
+FUNCTIONS = 16
+# The jobs are small: look at them often, and let none take eight cores. The rest is the profile as it is.
+FAST = ["--slurm-init-seconds-before-status-checks", "2", "--seconds-between-status-checks", "1", "--set-threads", "extract_functions=1"]
 
 
 class ClusterProject(Project):
@@ -41,25 +45,24 @@ class ClusterProject(Project):
     def output(self) -> str:
         return (self.folder / "output.txt").read_text()
 
-    def finish(self, run: subprocess.Popen, seconds: float = 1500) -> None:
+    def finish(self, run: subprocess.Popen, seconds: float = 900) -> None:
         """Wait until a run has ended well."""
         try:
             code = run.wait(seconds)
         except subprocess.TimeoutExpired:
-            run.kill()
             raise AssertionError(f"still running after {seconds} s:\n{self.output[-4000:]}") from None
         assert code == 0, self.output[-6000:]
 
     def jobs(self, comment: str = "", states: tuple[str, ...] = ()) -> list[dict[str, str]]:
-        """Slurm's jobs of this project, in order: id, comment, state, limit, memory, gpus. comment: only those that begin with it."""
-        squeue = ["squeue", "-h", "--states=all", "-o", "%i|%k|%T|%l|%m|%b|%Z"]
+        """Slurm's jobs of this project, in order: id, comment, state, limit, memory, gpus, partition. comment: only those that begin with it."""
+        squeue = ["squeue", "-h", "--states=all", "-o", "%i|%k|%T|%l|%m|%b|%P|%Z"]
         lines = subprocess.run(squeue, capture_output=True, text=True, check=True).stdout.splitlines()
-        names = ("id", "comment", "state", "limit", "memory", "gpus", "folder")
+        names = ("id", "comment", "state", "limit", "memory", "gpus", "partition", "folder")
         found = [dict(zip(names, line.split("|"), strict=True)) for line in lines]
         mine = [job for job in found if job["folder"] == str(self.folder) and job["comment"].startswith(comment)]
         return sorted((job for job in mine if not states or job["state"] in states), key=lambda job: int(job["id"].split("_")[0]))
 
-    def wait_for_job(self, comment: str, run: subprocess.Popen, state: str = "RUNNING", seconds: float = 1500) -> dict[str, str]:
+    def wait_for_job(self, comment: str, run: subprocess.Popen, state: str = "RUNNING", seconds: float = 600) -> dict[str, str]:
         """The first job in this state whose comment begins so, as soon as there is one."""
         found = cluster_module.wait_for(lambda: run.poll() is not None or self.jobs(comment, (state,)), seconds)
         assert found and run.poll() is None, f"no job {comment} was {state}:\n{self.output[-4000:]}"
@@ -68,7 +71,7 @@ class ClusterProject(Project):
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
-    """The folder of a running cluster; all of Slurm's commands reach it."""
+    """The folder of a running cluster; all of Slurm's commands reach it. Stopped in any case but SIGKILL."""
     absent = cluster_module.missing()
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         absent.append("snakemake-executor-plugin-slurm (make slurm)")
@@ -79,20 +82,35 @@ def cluster(tmp_path_factory):
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("cluster")
     before = dict(os.environ)
-    cluster_module.start(folder)
-    os.environ.update(cluster_module.environment(folder))
-    yield folder
-    cluster_module.stop(folder)
-    os.environ.clear()
-    os.environ.update(before)
+    terminate = signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # pytest ends fixtures on an exception only
+    try:
+        cluster_module.start(folder)
+        os.environ.update(cluster_module.environment(folder))
+        yield folder
+    finally:
+        cluster_module.stop(folder)
+        os.environ.clear()
+        os.environ.update(before)
+        signal.signal(signal.SIGTERM, terminate)
 
 
 @pytest.fixture(scope="session")
 def new_project(tmp_path_factory):
-    """Makes a fresh copy of the project with few functions, nothing run yet."""
-    sources = [{"name": "library", "kind": "stdlib", "licence": "PSF-2.0", "limit": 60}]
+    """Makes a fresh copy of the project with few functions in two shards and the made-up model, nothing run yet."""
+    with stub_module.serving() as url:
+        config = {
+            "sources": [{"name": "made", "kind": "folder", "path": "made", "licence": "MIT"}],
+            "functions": {"type_checker": "none"},
+            "model": {"path": "made-up"},
+            "engine": {"kind": "openai", "url": url},
+            "responses": {"examples": 1, "prefixes": 2, "draws": 4},
+        }
 
-    def make(name: str, **changes) -> ClusterProject:
-        return ClusterProject(tmp_path_factory.mktemp(name) / "project", {"sources": sources, **changes})
+        def make(name: str) -> ClusterProject:
+            project = ClusterProject(tmp_path_factory.mktemp(name) / "project", config)
+            (project.folder / "made").mkdir()
+            for i in range(FUNCTIONS):
+                (project.folder / "made" / f"module{i}.py").write_text(stub_module.function(i, good=True))
+            return project
 
-    return make
+        yield make

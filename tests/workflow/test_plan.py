@@ -103,6 +103,15 @@ def test_sitecustomize_of_the_test_above_refuses(project):
     assert "tried to reach" in done.stderr
 
 
+def test_successors_preset_is_the_published_run_but_for_its_own_parts(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    first, second = (load_config(yaml.safe_load(Path(f"presets/{name}.yaml").read_text())) for name in ("starcoder2-15b-instruct", "selfcodealign"))
+    own = {key for key in first if first[key] != second[key]}
+    assert own == {"results_dir", "cache_dir", "shards", "sources", "model", "categories", "evaluation"}
+    kinds = [category.partition("(")[2] for category in second["categories"]]
+    assert kinds == ["function implementation)", "class implementation)", "program implementation)"]
+
+
 def test_preset_has_the_published_parameters(monkeypatch):
     monkeypatch.chdir(ROOT)
     config = load_config(yaml.safe_load((ROOT / "presets" / "starcoder2-15b-instruct.yaml").read_text()))

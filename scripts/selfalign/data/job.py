@@ -85,19 +85,19 @@ def run_script(main: Callable[[Any], dict[str, Any] | None], smk: Any) -> None:
 
     Standard output and error go to the job's log, `say` and `Progress` to the terminal too. The facts that `main`
     returns (rows_in, asked, kept, dropped, tokens, ...) are written to `smk.output.stats`, if the rule has it, with rule, shard,
-    wall and CPU seconds and peak memory. An error is one line for the user that names the log, and exit code 1.
+    wall and CPU seconds, peak memory and the GPUs that it was given. An error is one line for the user that names the log, and exit code 1.
     """
     start = time.monotonic()
     name = smk.rule + "".join(f" {value}" for value in smk.wildcards)
     _watch(name, start)
     with _redirected(smk.log[0] if smk.log else None):
         try:
-            if gpus := getattr(smk, "resources", {}).get("gpu", 0):
-                take_gpus(gpus, say)
+            gpus = getattr(smk, "resources", {}).get("gpu", 0)
+            taken = {"gpus": take_gpus(gpus, say)} if gpus else {}
             facts = main(smk) or {}
             seconds = time.monotonic() - start
             if stats := getattr(smk.output, "stats", None):
-                write_json({**_cost(smk, seconds), **facts}, stats)
+                write_json({**_cost(smk, seconds), **taken, **facts}, stats)
         except SelfalignError as error:
             say(f"{name}: {error}")
             raise SystemExit(1) from None

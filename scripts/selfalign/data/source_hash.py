@@ -6,7 +6,7 @@ The hash is of the syntax tree without docstrings: comments, docstrings, formatt
 import ast
 import hashlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def source_hashes(script: Path, without: Collection[str] = ()) -> dict[str, str]
         module = waiting.pop()
         modules.add(module)
         tree = _tree(_file(module))
-        waiting |= set(_imported(tree, _package(module))) - modules - set(without)
+        waiting |= _imported(tree, _package(module)) - modules - set(without)
     hashes = {module: _hash(_tree(_file(module))) for module in sorted(modules) if _tree(_file(module)).body}
     files = [path for module, name in _FILES_OF.items() if module in modules for path in _files(LIBRARY / name)]
     others = {str(path.relative_to(LIBRARY)): _file_hash(path) for path in files}
@@ -82,8 +82,10 @@ def _hash(tree: ast.Module) -> str:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:_LENGTH]
 
 
-def _imported(tree: ast.Module, package: str) -> Iterator[str]:
+@cache
+def _imported(tree: ast.Module, package: str) -> frozenset[str]:
     """Modules of the library that the tree imports; importing a.b.c imports a and a.b too."""
+    found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -98,4 +100,5 @@ def _imported(tree: ast.Module, package: str) -> Iterator[str]:
         for name in names:
             parts = name.split(".")
             if parts[0] == PACKAGE:
-                yield from (module for i in range(1, len(parts) + 1) if _file(module := ".".join(parts[:i])))
+                found.update(module for i in range(1, len(parts) + 1) if _file(module := ".".join(parts[:i])))
+    return frozenset(found)
