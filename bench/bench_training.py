@@ -21,9 +21,10 @@ from transformers import Starcoder2Config, Starcoder2ForCausalLM
 
 from selfalign.training.attention import NAME
 from selfalign.training.examples import Example
+from selfalign.training.loss import TokenLosses
 from selfalign.training.model import set_dropout
 from selfalign.training.optimizer import make_optimizer
-from selfalign.training.trainer import _step
+from selfalign.training.trainer import step_on
 
 SHAPES = {
     "small": {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 6, "num_attention_heads": 8, "num_key_value_heads": 2},
@@ -61,7 +62,7 @@ def published_step(model, optimizer, settings: dict, batch: list[Example]) -> fl
 
 def packed_step(model, optimizer, settings: dict, batch: list[Example]) -> float:
     """One step of ours."""
-    return _step(model, optimizer, batch, settings["learning_rate"], settings)
+    return step_on(batch, TokenLosses(model), optimizer, settings["learning_rate"], settings)
 
 
 def make_model(shape: str, attention: str, device: str, dtype: torch.dtype, checkpointing: bool):

@@ -100,7 +100,7 @@ rule ablate:
         f"{RESULTS}/benchmarks/ablate/all.tsv"
     conda:
         "../envs/model.yaml"
-    threads: max(CONFIG["training"]["threads"], CONFIG["engine"]["threads"])
+    threads: max(CONFIG["training"]["threads"] * CONFIG["training"]["processes"], CONFIG["engine"]["threads"])
     resources:
         mem_mb=training_memory(1500 + CONFIG["execution"]["memory_mb"]),
         runtime=minutes(720),

@@ -73,8 +73,13 @@ def engine_minutes(step, rows_in):
 
 
 def training_memory(base):
-    """mem_mb of a training: weights, gradients and two moments in float32 (of bfloat16 files: eight times their size)."""
-    return lambda wildcards, input, attempt: int((JOB_MB + base + 8 * MODEL_MB + 20 * megabytes(input)) * attempt)
+    """mem_mb of a training: weights, gradients and two moments in float32 (of bfloat16 files: eight times their size).
+
+    With several processes libraries for each, and the whole model in all of them while it is loaded.
+    """
+    count = CONFIG["training"]["processes"]
+    models = max(8, count + 2)
+    return lambda wildcards, input, attempt: int((JOB_MB + base * count + models * MODEL_MB + 20 * megabytes(input)) * attempt)
 
 
 def training_minutes(wildcards, input, attempt):
@@ -86,7 +91,7 @@ def training_minutes(wildcards, input, attempt):
 ENGINE_GPUS = {"vllm": CONFIG["engine"]["tensor_parallel"], "openai": 0}.get(
     CONFIG["engine"]["kind"], int(CONFIG["engine"]["device"].startswith("cuda"))
 )
-TRAINING_GPUS = int(CONFIG["training"]["device"].startswith("cuda"))
+TRAINING_GPUS = CONFIG["training"]["processes"] if CONFIG["training"]["device"].startswith("cuda") else 0
 
 
 # Each job of a cluster has GPUs of its own, so they are not counted over all of them ...

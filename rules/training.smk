@@ -22,7 +22,7 @@ rule train_model:
         f"{RESULTS}/benchmarks/train_model/all.tsv"
     conda:
         "../envs/model.yaml"
-    threads: CONFIG["training"]["threads"]
+    threads: CONFIG["training"]["threads"] * CONFIG["training"]["processes"]
     resources:
         mem_mb=training_memory(1500),
         runtime=training_minutes,

@@ -25,6 +25,7 @@ TRAINING = {
     "loss_chunk": 0,
     "lora": {"rank": 0, "alpha": 16.0, "targets": []},
     "device": "cpu",
+    "processes": 1,
     "threads": 1,
     "save_steps": 1,
 }

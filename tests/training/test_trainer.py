@@ -1,11 +1,7 @@
 import csv
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +9,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from selfalign.data.errors import TrainingError
 from selfalign.training.trainer import LOSS_COLUMNS, copy_model, train_model, training_key
-
-LIBRARY = Path(__file__).parents[2] / "scripts"
 
 
 def weights(trained):
@@ -70,24 +64,23 @@ def test_micro_batch_changes_only_rounding(cfg, rows, tmp_path):
 
 @pytest.mark.parametrize(("optimizer", "dtype", "dropout"), [("adafactor", "bfloat16", 0.0), ("adamw", "float32", 0.1)])
 def test_a_killed_training_ends_with_the_same_bytes(cfg, rows, tmp_path, optimizer, dtype, dropout):
-    cfg["training"] = {**cfg["training"], "optimizer": optimizer, "dtype": dtype, "dropout": dropout, "epochs": 20}
+    cfg["training"] = {**cfg["training"], "optimizer": optimizer, "dtype": dtype, "dropout": dropout, "epochs": 8}
     whole = train_model(rows, cfg, tmp_path / "whole")
 
-    script = tmp_path / "train.py"
-    script.write_text(
-        "import json, sys, pyarrow as pa\n"
-        "from selfalign.training.trainer import train_model\n"
-        "rows, cfg, cache = json.load(open(sys.argv[1]))\n"
-        "train_model(pa.Table.from_pylist(rows), cfg, cache)\n"
-    )
-    job = tmp_path / "job.json"
-    job.write_text(json.dumps([rows.to_pylist(), cfg, str(tmp_path / "killed")]))
-    process = subprocess.Popen([sys.executable, script, job], env={**os.environ, "PYTHONPATH": str(LIBRARY)}, stderr=subprocess.DEVNULL)
+    child = os.fork()
+    if child == 0:
+        try:
+            train_model(rows, cfg, tmp_path / "killed")
+        finally:
+            os._exit(1)
     folder = tmp_path / "killed" / "training" / training_key(rows.to_pylist(), cfg)
-    while not (folder / "checkpoint.pt").exists() and process.poll() is None:
+    ended = 0
+    while not (folder / "checkpoint.pt").exists() and not ended:
         time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+        ended, _ = os.waitpid(child, os.WNOHANG)
+    assert not ended
+    os.kill(child, signal.SIGKILL)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     assert (folder / "checkpoint.pt").exists() and not (folder / "facts.json").exists()
     done = len(torch.load(folder / "checkpoint.pt", weights_only=True)["losses"])
     assert 0 < done < whole.facts["steps"]

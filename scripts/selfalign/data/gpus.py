@@ -39,7 +39,7 @@ def take_gpus(count: int, say=print, folder: str | os.PathLike | None = None) ->
     if not gpus:
         return []
     if len(gpus) < count:
-        raise EngineError(f"the job needs {count} GPUs, but sees {len(gpus)} ({', '.join(gpus)}); lower engine.tensor_parallel")
+        raise EngineError(f"the job needs {count} GPUs, but sees {len(gpus)} ({', '.join(gpus)}); lower engine.tensor_parallel or training.processes")
     job = os.environ.get("SLURM_JOB_ID", "")
     folder = Path(folder or Path(tempfile.gettempdir()) / f"selfalign-gpus-{os.getuid()}{'-' + job if job else ''}")
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,9 @@
 """Scores samples that were made elsewhere."""
 
+import gzip
 import json
 import os
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +18,7 @@ _TRIES = (1, 5, 10, 25, 50, 100)  # k of the pass@k that are shown, as far as ev
 
 
 def load_samples(path: str | os.PathLike, tasks: Sequence[Task]) -> list[dict[str, str]]:
-    """The samples of a JSONL file: task_id, and completion (follows the problem's prompt) or solution (the whole program).
+    """The samples of a JSONL file, also gzipped: task_id, and completion (follows the problem's prompt) or solution (the whole program).
 
     InputError names the line that is neither, or that belongs to no problem.
     """
@@ -25,9 +27,10 @@ def load_samples(path: str | os.PathLike, tasks: Sequence[Task]) -> list[dict[st
     known = {task.task_id for task in tasks}
     samples = []
     try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"samples {path}: not readable as UTF-8 text; give a JSONL file") from error
+        data = Path(path).read_bytes()
+        lines = (gzip.decompress(data) if str(path).endswith(".gz") else data).decode("utf-8").split("\n")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise InputError(f"samples {path}: not readable as UTF-8 text; give a JSONL file, which may be gzipped (.gz)") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

@@ -30,6 +30,17 @@ def token_losses(model: Any, packed: Packed, chunk: int = 0) -> torch.Tensor:
     return torch.cat([checkpoint(_projected, head, states, wanted, use_reentrant=False) for states, wanted in parts])
 
 
+class TokenLosses(torch.nn.Module):
+    """token_losses of `model` as a module, which can be shared out among processes as a whole."""
+
+    def __init__(self, model: Any):
+        super().__init__()
+        self.model = model
+
+    def forward(self, packed: Packed, chunk: int = 0) -> torch.Tensor:
+        return token_losses(self.model, packed, chunk)
+
+
 def _projected(head: torch.nn.Module, states: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return _cross_entropy(head(states), targets)
 
