@@ -19,6 +19,7 @@ from selfalign.evaluation.rows import data_files
 from selfalign.exchange.export import NEEDS, PROMPTED
 from selfalign.exchange.reader import input_files
 from selfalign.generation.fewshot import load_fewshot
+from selfalign.sources.watch import files_digest
 from selfalign.workflow.terminal import Quiet, ending, failing
 
 try:
@@ -195,14 +196,8 @@ def model_files():
 
 
 def source_files():
-    """Every file of the sources that lie in files here."""
-    files = []
-    patterns = {"folder": "*.py", "parquet": "*.parquet", "jsonl": "*.jsonl*"}
-    for source in CONFIG["sources"]:
-        if source["kind"] in patterns:
-            path = Path(source["path"])
-            files += sorted(map(str, path.rglob(patterns[source["kind"]]))) if path.is_dir() else [str(path)]
-    return files
+    """A digest of the local files of each source by its name."""
+    return {f"files of {source['name']}": files_digest(source) for source in CONFIG["sources"]}
 
 
 def source_versions():

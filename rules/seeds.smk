@@ -125,7 +125,7 @@ rule filter_functions:
         runtime=minutes(10, 30),
         disk_mb=disk(1000, 20),
     params:
-        cfg=cfg("functions", "decontamination"),
+        cfg=cfg("functions", "decontamination", "execution.python"),  # what its programs can import decides
         cache_dir=CACHE,
         sources=sources("filter_functions"),
     message:

@@ -2,8 +2,6 @@
 
 
 rule extract_functions:
-    input:
-        files=source_files(),
     output:
         shards=shards("extracted"),
         dropped=shards("dropped/extracted"),
@@ -23,6 +21,7 @@ rule extract_functions:
         cfg=cfg("sources", "licences", "shards"),
         sources=sources("extract_functions"),
         versions=source_versions(),
+        files=source_files(),
     message:
         "Reading sources: functions with a docstring"
     script:

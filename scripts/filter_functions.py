@@ -13,7 +13,8 @@ def main(smk):
     duplicates = representatives(read_shard(smk.input.clusters))
     benchmarks = Decontamination(map(load_benchmark, smk.input.benchmarks), cfg["decontamination"]["ngram"])
     progress = Progress(f"filter functions {smk.wildcards.s}", rows.num_rows)
-    kept, dropped = filter_functions(rows, duplicates, benchmarks, cfg["functions"], smk.params.cache_dir, progress.advance)
+    python = cfg["execution"]["python"]
+    kept, dropped = filter_functions(rows, duplicates, benchmarks, cfg["functions"], smk.params.cache_dir, progress.advance, python)
     write_shard(kept, smk.output.functions, "functions")
     write_dropped(dropped, smk.output.dropped)
     return {"rows_in": rows.num_rows, "kept": kept.num_rows, "dropped": dropped.num_rows}

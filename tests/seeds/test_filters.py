@@ -1,3 +1,4 @@
+import venv
 from collections import Counter
 
 import pytest
@@ -122,6 +123,14 @@ def test_names_and_modules_that_are_not_there_are_named():
     assert decide("def f(x):\n    from . import sibling\n    return sibling(x)")[1] == ("missing_import", ".")
 
 
+def test_the_environment_of_the_programs_decides_what_can_be_imported(tmp_path):
+    venv.create(tmp_path, symlinks=True)
+    code = "def f(x):\n    import numpy\n    return x"
+    assert decide(code)[1] is None
+    _, dropped = filter_functions(table(code), {}, NoBenchmarks(), CFG, None, python=str(tmp_path / "bin/python"))
+    assert [(row["reason"], row["detail"]) for row in dropped.to_pylist()] == [("missing_import", "numpy")]
+
+
 def test_near_duplicates_and_benchmark_problems_go_and_name_what_they_are():
     code = "def f(x):\n    return x + 41"
     assert decide(code, duplicates={content_id(code): "0123"})[1] == ("near_duplicate", "0123")
@@ -130,7 +139,7 @@ def test_near_duplicates_and_benchmark_problems_go_and_name_what_they_are():
 
 def test_undefined_names_see_comprehensions_decorators_and_string_annotations():
     rows = table("@cached\ndef f(x: 'Thing') -> int:\n    return [y + z for y in x if (w := y)] and w and len(x) # noqa").to_pylist()
-    assert undefined_names(rows) == {rows[0]["id"]: ["Thing", "cached", "z"]}
+    assert undefined_names(rows, "3.11") == {rows[0]["id"]: ["Thing", "cached", "z"]}
 
 
 def test_the_type_checker_judges_each_function_alone_and_names_the_line(tmp_path):

@@ -1,6 +1,6 @@
 import pytest
 
-from selfalign.seeds.imports import available_modules, imported_modules, infer_imports, mentioned_names, offered_imports
+from selfalign.seeds.imports import imported_modules, infer_imports, mentioned_names, offered_imports
 from selfalign.seeds.parse import function_of
 
 
@@ -64,10 +64,3 @@ def test_names_in_code_and_in_string_annotations_are_mentioned():
 def test_imports_inside_a_function_count_with_all_their_names():
     tree = function_of("def f(x):\n    import a.b as c\n    from d import e\n    from . import g\n    return c\n")
     assert imported_modules(tree, ["from os import path"]) == [".", "a.b", "d", "d.e", "os", "os.path"]
-
-
-def test_available_are_the_standard_library_and_installed_packages_only(monkeypatch, tmp_path):
-    (tmp_path / "lying_around.py").write_text("")
-    monkeypatch.syspath_prepend(tmp_path)
-    assert {"json", "pytest", "numpy"} <= available_modules()
-    assert "lying_around" not in available_modules()

@@ -5,6 +5,7 @@ import pytest
 
 from selfalign.data.errors import ConfigError
 from selfalign.seeds.checkers import CHECKERS
+from selfalign.seeds.environment import environment_of
 from selfalign.seeds.typecheck import Program
 from selfalign.seeds.typecheck import type_check as type_check_with
 
@@ -32,7 +33,7 @@ def replace_start(monkeypatch, *start):
 
 
 def type_check(programs, seconds, cache_dir):
-    return type_check_with(programs, "basedpyright", seconds, cache_dir)
+    return type_check_with(programs, "basedpyright", seconds, cache_dir, environment_of())
 
 
 @pytest.fixture
@@ -120,14 +121,14 @@ def test_the_fast_checkers_judge_too(name, tmp_path):
     wrong = Program("w", "def w(x: int) -> str:\n    return x", (), ())
     good = program("c", "return math.sqrt(x)", ("import math",), ("math",))
     package = program("d", "return np.sqrt(x)", ("import numpy as np",), ("numpy",))
-    verdicts = type_check_with([imported, wrong, good, package], name, 120, str(tmp_path))
+    verdicts = type_check_with([imported, wrong, good, package], name, 120, str(tmp_path), environment_of())
     assert verdicts["a"][0] == "type_error" and verdicts["a"][1].startswith("line 2: ") and "nothing" in verdicts["a"][1]
     assert verdicts["w"][0] == "type_error"
     assert verdicts["c"] == verdicts["d"] == ("ok", "")
-    assert type_check_with([good], name, 120, str(tmp_path)) == {"c": ("ok", "")}
+    assert type_check_with([good], name, 120, str(tmp_path), environment_of()) == {"c": ("ok", "")}
 
 
 def test_each_checker_has_verdicts_of_its_own(checker, tmp_path):
     wrong = program("b", "return 'WRONG'")
     assert type_check([wrong], 60, str(tmp_path))["b"][0] == "type_error"
-    assert type_check_with([wrong], "ty", 60, str(tmp_path)) == {"b": ("ok", "")}
+    assert type_check_with([wrong], "ty", 60, str(tmp_path), environment_of()) == {"b": ("ok", "")}

@@ -90,3 +90,27 @@ def test_standalone_assertions_name_builtins_and_the_implementation_only():
         "assert [f(x) for x in range(3)] == list(map(lambda y: y, [0, 1, 2]))",
         "assert f(\n    9,\n) == 3",
     ]
+
+
+def test_an_assertion_that_may_not_run_or_should_fail_does_not_stand_alone():
+    tests = code("""
+        if f:
+            assert f(1) == 1
+        try:
+            assert f(2) == 1
+        except AssertionError:
+            pass
+        with raises(AssertionError):
+            assert f(3) == 1
+        for case in range(0):
+            assert f(4) == 1
+
+        if __name__ == "__main__":
+            assert f(5) == 5
+    """)
+    assert standalone_assertions(tests, ["f"]) == ["assert f(5) == 5"]
+
+
+def test_the_lines_of_a_string_in_an_assertion_stay_as_they_are():
+    tests = 'def test_f():\n    assert f("""a\n    b""") == 1\n'
+    assert standalone_assertions(tests, ["f"]) == ['assert f("""a\n    b""") == 1']

@@ -51,6 +51,10 @@ def f(x):  # of x
     )
 
 
+def test_only_newlines_end_a_line_of_code():
+    assert strip_comments('x = "a\x0cb\u2028c"\n\x0c\ny = 1  # one\n') == 'x = "a\x0cb\u2028c"\n\x0c\ny = 1\n'
+
+
 def test_an_excerpt_that_is_no_whole_python_stays_as_it_is():
     assert strip_comments("x = (  # open\n") == "x = (  # open\n"
 

@@ -37,6 +37,14 @@ def test_all_licences_of_a_list_hold():
     assert joined_licence([], "MIT") == "MIT"
     assert joined_licence(None, "MIT") == "MIT"
     assert joined_licence("  ISC ", "MIT") == "ISC"
+    both = joined_licence(["MIT OR GPL-3.0-only", "Apache-2.0"], "")
+    assert licence_allowed(both, ["MIT", "Apache-2.0"])
+    assert not licence_allowed(both, ["GPL-3.0-only"]) and not licence_allowed(both, ["MIT"])
+
+
+def test_a_licence_that_cannot_be_read_is_unknown_and_not_the_sources():
+    for value in ({"spdx": "GPL-3.0-only"}, 3, False, [["MIT"]]):
+        assert joined_licence(value, "MIT") == ""
 
 
 class Package:

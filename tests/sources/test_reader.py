@@ -1,12 +1,14 @@
 import gzip
 import io
 import json
+import os
 import tarfile
 import zipfile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset, DatasetDict
 
 from selfalign.data.errors import ConfigError, InputError
 from selfalign.sources.reader import read_source
@@ -41,11 +43,12 @@ def test_files_that_are_no_text_and_links_to_nowhere_are_counted_and_the_rest_is
     (tmp_path / "undeclared.py").write_bytes("x = 'é'\n".encode("latin-1"))
     (tmp_path / "unknown.py").write_bytes(b"# coding: klingon\nx = 1\n")
     (tmp_path / "dangling.py").symlink_to(tmp_path / "nowhere.py")
+    os.mkfifo(tmp_path / "pipe.py")
     files = read("folder", tmp_path)
     assert files["good.py"].text == "x = 'é'\n"
     assert files["declared.py"].text.endswith("x = 'é'\n")
     errors = {path: file.error for path, file in files.items() if file.text is None}
-    assert errors == {"undeclared.py": "not_utf8", "unknown.py": "not_utf8", "dangling.py": "unreadable_file"}
+    assert errors == {"undeclared.py": "not_utf8", "unknown.py": "not_utf8", "dangling.py": "unreadable_file", "pipe.py": "unreadable_file"}
 
 
 def _zip(path, members):
@@ -81,6 +84,23 @@ def test_a_damaged_member_is_counted_and_a_damaged_archive_is_an_error(tmp_path)
     (tmp_path / "broken.zip").write_bytes(b"no zip")
     with pytest.raises(InputError, match=r"'mine'.*broken\.zip"):
         read("folder", tmp_path / "broken.zip")
+
+
+def test_a_folder_called_like_a_file_is_no_file_and_an_archive_that_was_cut_off_is_counted(tmp_path):
+    _zip(tmp_path / "code.zip", {"pkg.py/": b"", "pkg.py/one.py": b"x = 1\n"})
+    assert sorted(read("folder", tmp_path / "code.zip")) == ["pkg.py/one.py"]
+    with tarfile.open(tmp_path / "whole.tar", "w") as archive:
+        for name in ("one.py", "two.py"):
+            archive.addfile(tarfile.TarInfo(name), io.BytesIO(b""))
+    assert sorted(read("folder", tmp_path / "whole.tar")) == ["one.py", "two.py"]
+    data = (tmp_path / "whole.tar").read_bytes()
+    for size in (512, 700):
+        (tmp_path / "cut.tar").write_bytes(data[:size])
+        files = read("folder", tmp_path / "cut.tar")
+        assert [files[name].error for name in ("one.py", "cut.tar")] == ["", "unreadable_file"]
+    (tmp_path / "no.tar.gz").write_bytes(b"no archive")
+    with pytest.raises(InputError, match=r"no\.tar\.gz is not a readable archive \(file could not be opened successfully\)$"):
+        read("folder", tmp_path / "no.tar.gz")
 
 
 def test_the_standard_library_comes_without_tests_and_installed_packages():
@@ -142,6 +162,14 @@ def test_a_dataset_that_the_hub_library_can_load_is_streamed(tmp_path):
     assert {path: file.text for path, file in files.items()} == {"a.py": "x = 1", "b.py": "y = 2"}
     with pytest.raises(InputError, match="'mine'.*cannot be read"):
         read("huggingface", tmp_path / "no-such-dataset")
+
+
+def test_a_dataset_that_was_saved_to_disk_is_read_too(tmp_path):
+    rows = Dataset.from_dict({"content": ["x = 1"], "path": ["a.py"]})
+    rows.save_to_disk(str(tmp_path / "one"))
+    DatasetDict(train=rows).save_to_disk(str(tmp_path / "splits"))
+    for name in ("one", "splits"):
+        assert {path: file.text for path, file in read("huggingface", tmp_path / name).items()} == {"a.py": "x = 1"}
 
 
 def test_an_empty_or_missing_source_is_an_error_that_names_it(tmp_path):

@@ -12,20 +12,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from selfalign.data.errors import ConfigError
+from selfalign.seeds.environment import Environment
 
-_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 # pythonPlatform: one answer on every machine.
 _PYRIGHT_CONFIG = {
     "include": ["."],
     "exclude": [],
     "typeCheckingMode": "standard",
-    "pythonVersion": _PYTHON,
+    "pythonVersion": "{version}",
     "pythonPlatform": "Linux",
     "enableTypeIgnoreComments": True,
     "useLibraryCodeForTypes": True,
 }
-_TY = ("--python", sys.executable, "--python-version", _PYTHON, "--python-platform", "linux")
-_PYREFLY = ("--python-interpreter-path", sys.executable, "--python-version", _PYTHON, "--python-platform", "linux")
+_TY = ("--python", "{python}", "--python-version", "{version}", "--python-platform", "linux")
+_PYREFLY = ("--python-interpreter-path", "{python}", "--python-version", "{version}", "--python-platform", "linux")
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Checker:
-    """`start` begins the command, `arguments` follow; `{folder}` is the folder to check. `config` is a file to be written there, (name, text).
+    """`start` begins the command, `arguments` follow. `config` is a file to be written into the folder that is checked, (name, text).
 
+    In arguments and config `{folder}`, `{python}` and `{version}` stand for that folder and for the interpreter that the files are meant for.
     `read` turns what the checker printed into its findings; KeyError, TypeError or ValueError if it is no answer.
     """
 
@@ -52,8 +53,11 @@ class Checker:
     config: tuple[str, str]
     read: Callable[[str], list[Finding]]
 
-    def command(self, folder: str) -> list[str]:
-        return [*self.start, *(argument.replace("{folder}", folder) for argument in self.arguments)]
+    def command(self, folder: str, environment: Environment) -> list[str]:
+        return [*self.start, *(_filled(argument, folder, environment) for argument in self.arguments)]
+
+    def config_text(self, folder: str, environment: Environment) -> str:
+        return _filled(self.config[1], folder, environment)
 
     @property
     def version(self) -> str:
@@ -62,6 +66,12 @@ class Checker:
             return version(self.package)
         except PackageNotFoundError:
             raise ConfigError(f"functions.type_checker: {self.package} is not installed; install it or set the key to none") from None
+
+
+def _filled(text: str, folder: str, environment: Environment) -> str:
+    for name, value in (("{folder}", folder), ("{python}", environment.executable), ("{version}", environment.minor)):
+        text = text.replace(name, value)
+    return text
 
 
 def _stem(path: str) -> str:
@@ -101,7 +111,7 @@ CHECKERS = {
     "basedpyright": Checker(
         "basedpyright",
         (sys.executable, "-m", "basedpyright"),
-        ("--project", "{folder}", "--pythonpath", sys.executable, "--outputjson"),
+        ("--project", "{folder}", "--pythonpath", "{python}", "--outputjson"),
         ("pyrightconfig.json", json.dumps(_PYRIGHT_CONFIG)),
         _read_pyright,
     ),

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from selfalign.data.errors import SelfalignError
 from selfalign.data.files import to_dropped, to_table
-from selfalign.seeds.imports import available_modules, imported_modules, infer_imports
+from selfalign.seeds.environment import Environment, environment_of
+from selfalign.seeds.imports import imported_modules, infer_imports
 from selfalign.seeds.parse import FunctionNode, function_of
 from selfalign.seeds.typecheck import Program, type_check
 
@@ -36,39 +37,42 @@ def filter_functions(
     cfg: dict,
     cache_dir: str | None,
     advance: Callable[..., None] = lambda n, **facts: None,
+    python: str = "",
 ) -> tuple[pa.Table, pa.Table]:
     """(kept, dropped) of one shard of `extracted`.
 
-    `duplicates` maps a near-duplicate's id to the row that stands for it; `cfg` is the config's `functions`. A kept row's `imports` are what
-    it needs to run alone. The first reason that applies is the one recorded, in the order of `REASONS["filter_functions"]` but for
+    `duplicates` maps a near-duplicate's id to the row that stands for it; `cfg` is the config's `functions`, `python` the interpreter that
+    runs the programs (`execution.python`). A kept row's `imports` are what it needs to run alone. The first reason that applies is the one recorded, in the order of `REASONS["filter_functions"]` but for
     forbidden_import, which comes again when the missing imports are known. `advance` is told when rows are decided.
     """
+    environment = environment_of(python)
     rows = functions.to_pylist()
     reasons: dict[str, tuple[str, str]] = {}
     trees: dict[str, FunctionNode] = {}
     hits = benchmarks.find([row["content"] for row in rows])
     for row, hit in zip(rows, hits, strict=True):
-        tree = trees[row["id"]] = function_of(row["content"])
         if row["id"] in duplicates:
             reasons[row["id"]] = ("near_duplicate", duplicates[row["id"]])
-        elif reason := static_reason(tree, row["content"], cfg):
+            continue
+        tree = trees[row["id"]] = function_of(row["content"])
+        if reason := static_reason(tree, row["content"], cfg):
             reasons[row["id"]] = reason
         elif hit is not None:
             reasons[row["id"]] = ("contaminated", str(hit))
     left = [row for row in rows if row["id"] not in reasons]
-    undefined = undefined_names(left)
+    undefined = undefined_names(left, environment.minor)
     programs = []
     for row in left:
         tree = trees[row["id"]]
         row["imports"], unknown = infer_imports(tree, undefined[row["id"]], row["imports"])
         modules = imported_modules(tree, row["imports"])
-        if reason := import_reason(tree, undefined[row["id"]], modules, unknown, cfg["forbidden_imports"]):
+        if reason := import_reason(tree, modules, unknown, cfg["forbidden_imports"], environment):
             reasons[row["id"]] = reason
         else:
             programs.append(Program(row["id"], row["content"], tuple(row["imports"]), tuple(_top_level(modules))))
     advance(len(rows) - len(programs))
     if cfg["type_checker"] != "none":
-        verdicts = type_check(programs, cfg["type_checker"], cfg["type_check_seconds"], cache_dir, advance)
+        verdicts = type_check(programs, cfg["type_checker"], cfg["type_check_seconds"], cache_dir, environment, advance)
         reasons |= {row: verdict for row, verdict in verdicts.items() if verdict[0] != "ok"}
     else:
         advance(len(programs))
@@ -132,7 +136,7 @@ def _top_level(modules: Sequence[str]) -> list[str]:
 
 
 def import_reason(
-    tree: ast.AST, undefined: Sequence[str], modules: Sequence[str], unknown: Sequence[str], forbidden: Sequence[str]
+    tree: ast.AST, modules: Sequence[str], unknown: Sequence[str], forbidden: Sequence[str], environment: Environment
 ) -> tuple[str, str] | None:
     """(reason, detail) for which a function is dropped once its missing imports are inferred, or None.
 
@@ -147,22 +151,21 @@ def import_reason(
         return "undefined_name", ", ".join(unknown)
     if relative := [module for module in modules if module.startswith(".")]:
         return "missing_import", relative[0]
-    if missing := [module for module in _top_level(modules) if module not in available_modules()]:
+    if missing := [module for module in _top_level(modules) if not environment.has(module)]:
         return "missing_import", missing[0]
     return None
 
 
-def undefined_names(rows: Sequence[dict]) -> dict[str, list[str]]:
-    """The names that each function (id, content) uses and nothing defines, sorted, as ruff's rule F821 finds them."""
+def undefined_names(rows: Sequence[dict], version: str) -> dict[str, list[str]]:
+    """The names that each function (id, content) uses and nothing defines, sorted, as ruff's rule F821 finds them for Python `version` (3.11)."""
     found: dict[str, set[str]] = defaultdict(set)
     for start in range(0, len(rows), _RUFF_BATCH):
         batch = rows[start : start + _RUFF_BATCH]
         with tempfile.TemporaryDirectory(prefix="names-") as folder:
             for row in batch:
                 (Path(folder) / f"f{row['id']}.py").write_text(row["content"] + "\n", encoding="utf-8")
-            target = f"py{sys.version_info.major}{sys.version_info.minor}"
             options = ["--isolated", "--no-cache", "--no-respect-gitignore", "--ignore-noqa", "--exit-zero", "--output-format=json"]
-            command = [sys.executable, "-m", "ruff", "check", *options, "--select=F821", f"--target-version={target}", folder]
+            command = [sys.executable, "-m", "ruff", "check", *options, "--select=F821", f"--target-version=py{version.replace('.', '')}", folder]
             answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if answer.returncode:
             raise SelfalignError(f"ruff failed with exit code {answer.returncode}: {(answer.stderr.strip() or 'no message').splitlines()[0]}")

@@ -11,12 +11,9 @@ without error: table alone 241, the file's imports alone 255, both 261, with the
 import ast
 import re
 import sys
-import sysconfig
 import typing
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from functools import cache
-from pkgutil import iter_modules
 
 from selfalign.seeds.parse import parse_python
 
@@ -156,14 +153,3 @@ def imported_modules(tree: ast.AST, imports: Iterable[str]) -> list[str]:
             elif isinstance(node, ast.ImportFrom):
                 modules.add("." * node.level + (node.module or ""))
     return sorted(modules)
-
-
-def site_folders() -> list[str]:
-    """Where this environment's packages are installed: not what happens to be on sys.path, which depends on how a job was started."""
-    return list(dict.fromkeys([sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]))
-
-
-@cache
-def available_modules() -> frozenset[str]:
-    """Top-level modules that a program of this environment can import: the standard library and what is installed."""
-    return frozenset(sys.stdlib_module_names) | {module.name for module in iter_modules(site_folders())}

@@ -6,21 +6,17 @@ written out here and in `checkers`.
 
 import hashlib
 import os
-import platform
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import distributions
 from pathlib import Path
 
 from selfalign.data.cache import RowCache
 from selfalign.data.errors import ConfigError
 from selfalign.seeds.checkers import CHECKERS, Checker, Finding
-from selfalign.seeds.imports import available_modules, site_folders
+from selfalign.seeds.environment import Environment
 
 # Files of one call: starting basedpyright takes about 2 s, a function about 4 ms, and its memory grows with their number.
 BATCH = 400
@@ -52,16 +48,21 @@ _EMPTY = Program("empty", "", (), ())
 
 
 def type_check(
-    programs: Sequence[Program], name: str, seconds: int, cache_dir: str | None, advance: Callable[..., None] = lambda n, **facts: None
+    programs: Sequence[Program],
+    name: str,
+    seconds: int,
+    cache_dir: str | None,
+    environment: Environment,
+    advance: Callable[..., None] = lambda n, **facts: None,
 ) -> dict[str, tuple[str, str]]:
-    """Verdict of the checker `name` on each program by its id: ("ok", ""), ("type_error", the first error) or ("type_check_failed", what happened).
+    """Verdict of the checker `name` on each program in `environment` by its id: ("ok", ""), ("type_error", the first error) or ("type_check_failed", what happened).
 
     A batch that crashes the checker or takes more than `seconds` of CPU time is halved and tried again, down to a single program; but a checker that
     cannot even check an empty program is a ConfigError. Failures are not cached. `cache_dir` None for no cache.
     """
     checker = CHECKERS[name]
     cache = RowCache(Path(cache_dir) / "typecheck" / f"{name}-{checker.version}") if cache_dir else None
-    keys = {program.id: _key(checker, program) for program in programs}
+    keys = {program.id: _key(checker, program, environment) for program in programs}
     known = cache.lookup(keys.values()) if cache else {}
     verdicts: dict[str, tuple[str, str]] = {id: tuple(known[key]["verdict"]) for id, key in keys.items() if key in known}
     waiting = [program for program in programs if program.id not in verdicts]
@@ -69,7 +70,7 @@ def type_check(
     try:
         for start in range(0, len(waiting), BATCH):
             batch = waiting[start : start + BATCH]
-            for program, verdict in _check(checker, batch, seconds):
+            for program, verdict in _check(checker, batch, seconds, environment):
                 verdicts[program.id] = verdict
                 if cache and verdict[0] != "type_check_failed":
                     cache.put(keys[program.id], {"verdict": verdict})
@@ -80,31 +81,30 @@ def type_check(
     return verdicts
 
 
-def _check(checker: Checker, batch: Sequence[Program], seconds: int) -> Iterable[tuple[Program, tuple[str, str]]]:
-    errors, failure = _run_checker(checker, batch, seconds)
+def _check(checker: Checker, batch: Sequence[Program], seconds: int, environment: Environment) -> Iterable[tuple[Program, tuple[str, str]]]:
+    errors, failure = _run_checker(checker, batch, seconds, environment)
     if errors is not None:
         for program in batch:
             error = errors.get(program.id)
             yield program, ("type_error", error) if error else ("ok", "")
-    elif _run_checker(checker, [_EMPTY], seconds)[0] is None:
+    elif _run_checker(checker, [_EMPTY], seconds, environment)[0] is None:
         raise ConfigError(f"functions.type_checker: {checker.package} does not work here ({failure}); mend it or set the key to none")
     elif len(batch) == 1:
         yield batch[0], ("type_check_failed", failure)
     else:
         middle = len(batch) // 2
-        yield from _check(checker, batch[:middle], seconds)
-        yield from _check(checker, batch[middle:], seconds)
+        yield from _check(checker, batch[:middle], seconds, environment)
+        yield from _check(checker, batch[middle:], seconds, environment)
 
 
-def _run_checker(checker: Checker, batch: Sequence[Program], seconds: int) -> tuple[dict[str, str] | None, str]:
+def _run_checker(checker: Checker, batch: Sequence[Program], seconds: int, environment: Environment) -> tuple[dict[str, str] | None, str]:
     """(first error of each program that has one, by id; "") or (None, why the checker gave no answer)."""
     with tempfile.TemporaryDirectory(prefix="typecheck-") as folder:
-        name, text = checker.config
-        (Path(folder) / name).write_text(text, encoding="utf-8")
+        (Path(folder) / checker.config[0]).write_text(checker.config_text(folder, environment), encoding="utf-8")
         (Path(folder) / f"{_CANARY}.py").write_text(_CANARY_SOURCE, encoding="utf-8")
         for program in batch:
             (Path(folder) / f"f{program.id}.py").write_text(program.source, encoding="utf-8")
-        limited = ["/bin/sh", "-c", f'ulimit -S -t {seconds}; exec "$@"', "sh", *checker.command(folder)]
+        limited = ["/bin/sh", "-c", f'ulimit -S -t {seconds}; exec "$@"', "sh", *checker.command(folder, environment)]
         # A process group of its own: a checker may start others, and one that hangs is ended with all of them.
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with subprocess.Popen(limited, cwd=folder, env=_environment(folder), text=True, process_group=0, **pipes) as process:
@@ -149,17 +149,12 @@ def _environment(folder: str) -> dict[str, str]:
     return {**kept, "HOME": folder, "LANG": "C.UTF-8", "NO_COLOR": "1", "NODE_OPTIONS": "--max-old-space-size=2048", "TY_MAX_PARALLELISM": "1"}
 
 
-@cache
-def _packages() -> str:
-    """What is installed, which is what a function with an import from a package is checked against."""
-    return " ".join(sorted({f"{item.name}=={item.version}" for item in distributions(path=site_folders())}))
+def _key(checker: Checker, program: Program, environment: Environment) -> bytes:
+    """A verdict depends on the source, the checker, its config and Python; on installed packages only where one is imported.
 
-
-def _key(checker: Checker, program: Program) -> bytes:
-    """A verdict depends on the source, the checker, its config and Python; on installed packages only where one is imported."""
-    third_party = any(module in available_modules() and module not in sys.stdlib_module_names for module in program.modules)
-    versions = [checker.version, platform.python_version(), _packages() if third_party else ""]
-    # Without the interpreter's path: the same environment at another place gives the same verdicts.
-    arguments = [argument for argument in checker.arguments if argument != sys.executable]
-    parts = [program.source, checker.package, *arguments, *checker.config, *versions]
+    Not on paths: the same environment at another place gives the same verdicts.
+    """
+    third_party = any(module in environment.installed and module not in environment.stdlib for module in program.modules)
+    versions = [checker.version, environment.version, *(environment.packages if third_party else ())]
+    parts = [program.source, checker.package, *checker.arguments, *checker.config, *versions]
     return hashlib.sha256("\0".join(parts).encode("utf-8")).digest()

@@ -122,19 +122,41 @@ def checks_implementation(tests: str, bound: Sequence[str]) -> bool:
 
 
 def standalone_assertions(tests: str, bound: Sequence[str]) -> list[str]:
-    """The source of each assert that runs and names nothing but builtins and what the implementation bound; in order, each once."""
+    """The source of each assert that surely runs, holds, and names nothing but builtins and what the implementation bound; in order, each once.
+
+    An assert in a branch, a loop, a `try` or an expected exception is none of these: it may not run, or fail as it should.
+    """
     tree = parse(tests)
     local = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     local |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     known = ({name for name in dir(builtins) if not name.startswith("_")} - local) | set(bound)
+    unsure = _unsure(tree)
     found: dict[str, None] = {}
     for statement in sorted(running_statements(tree), key=lambda statement: (statement.lineno, statement.col_offset)):
-        if isinstance(statement, ast.Assert) and is_check(statement):
+        if isinstance(statement, ast.Assert) and statement not in unsure and is_check(statement):
             own = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
             own |= {node.arg for node in ast.walk(statement) if isinstance(node, ast.arg)}
             used = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
             if used & set(bound) and used <= known | own:
-                indent = " " * statement.col_offset
-                source = ast.get_source_segment(tests, statement) or ""
-                found["\n".join(line.removeprefix(indent) for line in source.splitlines())] = None
+                found[_source(tests, statement)] = None
     return list(found)
+
+
+def _unsure(tree: ast.Module) -> set[ast.AST]:
+    """What stands inside a statement that decides whether it runs or may raise; `if __name__ == ...` does not count."""
+    deciding = (ast.If, ast.While, ast.For, ast.AsyncFor, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.Match)
+    found: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, deciding) and not (isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)):
+            found.update(ast.walk(node))
+    return found
+
+
+def _source(tests: str, statement: ast.stmt) -> str:
+    """A statement's source at the left margin. Lines of a string that goes over several stay as they are."""
+    source = ast.get_source_segment(tests, statement) or ""
+    strings = (node for node in ast.walk(statement) if isinstance(node, (ast.JoinedStr, ast.Constant)))
+    if any(node.end_lineno != node.lineno for node in strings):
+        return source
+    indent = " " * statement.col_offset
+    return "\n".join(line.removeprefix(indent) for line in source.split("\n"))

@@ -39,7 +39,7 @@ def _comments(code: str) -> list[tokenize.TokenInfo]:
 
 def strip_comments(code: str) -> str:
     """Code without its comments; a line that held nothing else goes too. Docstrings and other strings stay."""
-    lines = code.splitlines(keepends=True)
+    lines = list(io.StringIO(code))  # split where `tokenize` does: not at a form feed, as str.splitlines
     for token in _comments(code):
         row, column = token.start
         lines[row - 1] = lines[row - 1][:column].rstrip() + "\n"

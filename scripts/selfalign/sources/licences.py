@@ -63,13 +63,17 @@ def _one(tokens: list[str], position: int, words: set[str]) -> tuple[bool, int]:
 
 
 def joined_licence(value: object, default: str) -> str:
-    """The licence of a dataset row: a text, a list of texts (all of them hold), or nothing, which means `default`."""
+    """The licence of a dataset row: a text, a list of texts (all of them hold), or nothing, which means `default`; "" for anything else."""
+    if value is None:
+        return default
     if isinstance(value, str):
         return value.strip() or default
-    if isinstance(value, (list, tuple)):
-        names = sorted({str(name).strip() for name in value if name is not None and str(name).strip()})
-        return " AND ".join(names) or default
-    return default
+    if not isinstance(value, (list, tuple)) or not all(name is None or isinstance(name, str) for name in value):
+        return ""
+    names = sorted({name.strip() for name in value if name and name.strip()})
+    if len(names) > 1:
+        names = [f"({name})" if " " in name else name for name in names]
+    return " AND ".join(names) or default
 
 
 def package_licence(distribution: Distribution) -> str:

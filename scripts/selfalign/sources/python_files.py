@@ -1,6 +1,7 @@
 """Source files from a folder, an archive, the running Python's standard library, or installed packages."""
 
 import io
+import lzma
 import os
 import platform
 import sysconfig
@@ -9,6 +10,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path, PurePosixPath
 
@@ -80,11 +82,17 @@ def read_folder(source: dict) -> Iterator[SourceFile]:
     if path.is_dir():
         yield from _walk(source, path, source["licence"], skip=frozenset())
     elif path.suffix == ".py":
-        yield _source_file(source, path.name, source["licence"], path.read_bytes)
-    elif path.name.endswith(_ARCHIVES):
+        yield _source_file(source, path.name, source["licence"], partial(_read_file, path))
+    elif path.name.lower().endswith(_ARCHIVES):
         yield from _archive(source, path)
     else:
         raise InputError(f"source {source['name']!r}: {path} is neither a folder, a .py file nor an archive ({', '.join(_ARCHIVES)})")
+
+
+def _read_file(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would wait for ever
+        raise OSError("not a regular file")
+    return path.read_bytes()
 
 
 def _walk(source: dict, root: Path, licence: str, skip: frozenset[str], package: str = "") -> Iterator[SourceFile]:
@@ -94,7 +102,7 @@ def _walk(source: dict, root: Path, licence: str, skip: frozenset[str], package:
         for name in sorted(names):
             if name.endswith(".py"):
                 path = Path(folder, name)
-                yield _source_file(source, _printable(path.relative_to(root).as_posix()), licence, path.read_bytes, package)
+                yield _source_file(source, _printable(path.relative_to(root).as_posix()), licence, partial(_read_file, path), package)
     for error in errors:
         path = _printable(os.path.relpath(error.filename, root))
         yield SourceFile(source["name"], path, licence, error="unreadable_file", detail=f"{type(error).__name__}: {error.strerror}")
@@ -107,21 +115,31 @@ def _printable(path: str) -> str:
 
 def _is_python_member(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.suffix == ".py" and not any(part.startswith(".") or part == "__pycache__" for part in path.parts)
+    return name.endswith(".py") and not any(part.startswith(".") or part == "__pycache__" for part in path.parts)
 
 
 def _archive(source: dict, path: Path) -> Iterator[SourceFile]:
     """Members of an archive, never unpacked to disk."""
-    licence = source["licence"]
     try:
-        if path.suffix in (".zip", ".whl"):
-            with zipfile.ZipFile(path) as archive:
-                for name in sorted(filter(_is_python_member, archive.namelist())):
-                    yield _source_file(source, _printable(name), licence, lambda name=name: archive.read(name))
-        else:
-            with tarfile.open(path, "r:*") as archive:
-                for member in archive:
-                    if member.isfile() and _is_python_member(member.name) and (file := archive.extractfile(member)):
-                        yield _source_file(source, _printable(member.name), licence, file.read)
-    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
-        raise InputError(f"source {source['name']!r}: {path} is not a readable archive ({error})") from error
+        yield from _zip(source, path) if path.name.lower().endswith((".zip", ".whl")) else _tar(source, path)
+    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError) as error:
+        cause = str(error).partition(":\n")[0]
+        raise InputError(f"source {source['name']!r}: {path} is not a readable archive ({cause})") from error
+
+
+def _zip(source: dict, path: Path) -> Iterator[SourceFile]:
+    with zipfile.ZipFile(path) as archive:
+        for name in sorted(filter(_is_python_member, archive.namelist())):
+            yield _source_file(source, _printable(name), source["licence"], lambda name=name: archive.read(name))
+
+
+def _tar(source: dict, path: Path) -> Iterator[SourceFile]:
+    with tarfile.open(path, "r:*") as archive:
+        for member in archive:
+            if member.isfile() and _is_python_member(member.name) and (file := archive.extractfile(member)):
+                yield _source_file(source, _printable(member.name), source["licence"], file.read)
+        # tarfile takes the end of the file, and half a header, for the end of the archive.
+        archive.fileobj.seek(archive.offset)
+        if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            detail = "the archive has no end mark: it may be cut off"
+            yield SourceFile(source["name"], path.name, source["licence"], error="unreadable_file", detail=detail)

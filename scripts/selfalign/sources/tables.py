@@ -95,13 +95,11 @@ def read_jsonl(source: dict) -> Iterator[SourceFile]:
 
 
 def read_huggingface(source: dict) -> Iterator[SourceFile]:
-    """Rows of a dataset on the hub (or of a local folder that `datasets` can load), streamed. The token comes from the environment (HF_TOKEN)."""
-    from datasets import load_dataset  # slow to import, and only this kind of source needs it
-
+    """Rows of a dataset on the hub, or of a local folder that `datasets` can load, streamed. The token comes from the environment (HF_TOKEN)."""
     content = source["columns"]["content"]
     name = f"{source['path']}/{source['data_dir']}".rstrip("/")
     try:
-        rows = iter(load_dataset(source["path"], data_dir=source["data_dir"] or None, split=source["split"], streaming=True))
+        rows = _dataset_rows(source)
         number = 0
         while (row := next(rows, None)) is not None:
             if number == 0 and content not in row:
@@ -113,3 +111,13 @@ def read_huggingface(source: dict) -> Iterator[SourceFile]:
     except Exception as error:  # whatever the library and the network under it raise, the user needs the name and the cause
         cause = str(error).strip().partition("\n")[0]
         raise InputError(f"source {source['name']!r}: Hugging Face dataset {name} cannot be read ({type(error).__name__}: {cause})") from error
+
+
+def _dataset_rows(source: dict) -> Iterator[dict]:
+    from datasets import DatasetDict, load_dataset, load_from_disk  # slow to import, and only this kind of source needs it
+
+    folder = Path(source["path"], source["data_dir"])
+    if any((folder / name).is_file() for name in ("state.json", "dataset_dict.json")):  # from Dataset.save_to_disk
+        saved = load_from_disk(str(folder))
+        return iter(saved[source["split"]] if isinstance(saved, DatasetDict) else saved)
+    return iter(load_dataset(source["path"], data_dir=source["data_dir"] or None, split=source["split"], streaming=True))
