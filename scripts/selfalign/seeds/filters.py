@@ -42,8 +42,9 @@ def filter_functions(
     """(kept, dropped) of one shard of `extracted`.
 
     `duplicates` maps a near-duplicate's id to the row that stands for it; `cfg` is the config's `functions`, `python` the interpreter that
-    runs the programs (`execution.python`). A kept row's `imports` are what it needs to run alone. The first reason that applies is the one recorded, in the order of `REASONS["filter_functions"]` but for
-    forbidden_import, which comes again when the missing imports are known. `advance` is told when rows are decided.
+    runs the programs (`execution.python`). A kept row's `imports` are what it needs to run alone. The first reason that applies is the one
+    recorded, in the order of `REASONS["filter_functions"]` but for forbidden_import, which comes again when the missing imports are known.
+    `advance` is told when rows are decided.
     """
     environment = environment_of(python)
     rows = functions.to_pylist()

@@ -55,7 +55,9 @@ def type_check(
     environment: Environment,
     advance: Callable[..., None] = lambda n, **facts: None,
 ) -> dict[str, tuple[str, str]]:
-    """Verdict of the checker `name` on each program in `environment` by its id: ("ok", ""), ("type_error", the first error) or ("type_check_failed", what happened).
+    """Verdict of the checker `name` on each program in `environment` by its id.
+
+    ("ok", ""), ("type_error", the first error) or ("type_check_failed", what happened).
 
     A batch that crashes the checker or takes more than `seconds` of CPU time is halved and tried again, down to a single program; but a checker that
     cannot even check an empty program is a ConfigError. Failures are not cached. `cache_dir` None for no cache.
