@@ -83,6 +83,16 @@ def test_methods(load):
     right = head + "        return tuple(k * value for value in values)\n"
     forged = head + "        class Same(list):\n            def __eq__(self, other): return True\n        return Same()\n"
     assert verdicts(task, right, head + "        return values\n", forged, "x = 1\n") == ["passed", "assertion_failed", "assertion_failed", "error"]
+    numpy = "import numpy\n" + head + "        return [numpy.int64(k * value) for value in values]\n"
+    assert verdicts(task, numpy) == ["passed"]
+
+
+def test_a_tuple_counts_as_a_list_but_not_within_a_result(load):
+    tests = json.dumps([{"input": "[1]", "output": "[[1]]", "testtype": "functional"}])
+    row = problem(starter_code="class Solution:\n    def f(self, x):", metadata='{"func_name": "f"}', public_test_cases=tests, private_test_cases="[]")
+    (task,) = load("code_generation", row)
+    head = "class Solution:\n    def f(self, x):\n        return "
+    assert verdicts(task, f"{head}(x,)\n", f"{head}[tuple(x)]\n") == ["passed", "assertion_failed"]
 
 
 def test_release_and_window_choose_among_the_problems(load, tmp_path):
@@ -142,8 +152,9 @@ def test_output_prediction_compares_literals(load):
 def test_code_execution_evaluates_the_prediction(load):
     (task,) = load("code_execution", EXECUTION)
     assert task.prompt("chat", "").endswith("```python\nassert f(n = 3) ==")
-    found = verdicts(task, "[0, 1, 2]", "assert f(n = 3) == [0, 1, 2]", "list(range(3))", "[0, 1]", "f(n = 3)", "[0] or True", "0)\nprediction = (1")
+    found = verdicts(task, "[0, 1, 2]", "assert f(n = 3) == [0, 1, 2]", "list(range(3))", "[0, 1]", "f(n=3)", "[0] or True", "0)\nprediction = (1")
     assert found == ["passed"] * 3 + ["assertion_failed"] * 3 + ["syntax_error"]
+    assert verdicts(task, "[*f(n = 3)]") == ["assertion_failed"]
 
 
 @pytest.mark.parametrize(

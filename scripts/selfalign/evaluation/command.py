@@ -1,6 +1,7 @@
 """`selfalign score` and `selfalign respond`."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -49,6 +50,9 @@ def run_score(arguments: argparse.Namespace) -> None:
     data = arguments.data or _BUNDLED.get(arguments.benchmark)
     if data is None:
         raise InputError(f"{arguments.benchmark}: its data is not bundled; name the file with --data")
+    for option, day in (("--from", arguments.start), ("--to", arguments.to)):
+        if day and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", day):
+            raise InputError(f"{option} {day}: write the date as 2024-05-01")
     if arguments.workers < 1:
         raise InputError(f"--workers {arguments.workers}: must be at least 1")
     window = {"release": arguments.release, "from": arguments.start, "to": arguments.to}

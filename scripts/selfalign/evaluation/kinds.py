@@ -60,7 +60,8 @@ def load_tasks(benchmark: dict, files: Sequence[str | os.PathLike], seed: int = 
     tasks = kind_of(benchmark["name"]).tasks(read_rows(files), benchmark)
     names = ", ".join(map(str, files))
     if not tasks:
-        raise InputError(f"benchmark {names}: no problem in it")
+        window = " from the dates of from and to" if benchmark["from"] or benchmark["to"] else ""
+        raise InputError(f"benchmark {names}: no problem in it{window}")
     if len({task.task_id for task in tasks}) < len(tasks):
         raise InputError(f"benchmark {names}: a task_id occurs twice")
     if 0 < benchmark["limit"] < len(tasks):

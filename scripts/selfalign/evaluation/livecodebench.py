@@ -180,11 +180,11 @@ class ExecutionTask(Task):
         """`output == prediction` must hold in the presence of the code; a prediction that repeats the call is wrong."""
         value = _right_side(solution)
         try:
-            if not isinstance(ast.parse(value.strip(), mode="eval"), ast.Expression):
-                raise ValueError
+            parts = {ast.unparse(node) for node in ast.walk(ast.parse(value.strip(), mode="eval"))}
+            call = ast.unparse(ast.parse(self.call.strip(), mode="eval"))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return Verdict(self.task_id, "syntax_error", "not a Python expression")
-        if self.call.strip() in value:
+        if call in parts or self.call.strip() in value:
             return Verdict(self.task_id, "assertion_failed", "repeats the call")
         code = f"{_HEAD}\n{self.code.rstrip()}\n\nprediction = (\n{value.strip()}\n)\n"
         return Program(self.task_id, code, f"assert ({self.expected}) == prediction\n")

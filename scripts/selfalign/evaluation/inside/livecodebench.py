@@ -2,7 +2,7 @@
 
 Every test runs in a process of its own that is forked before the solution is loaded, so that nothing that a solution does reaches the next
 test or what decides. A function's result comes back as JSON. The rules are those of LiveCodeBench's lcb_runner/evaluation/testing_util.py:
-a function's result must equal the expected value, tuples counting as lists; of printed lines each must be the same without white space at
+a function's result must equal the expected value, a tuple counting as a list; of printed lines each must be the same without white space at
 its ends, or the same decimal numbers.
 """
 
@@ -28,6 +28,13 @@ def run(packed):
     def failure(name):
         return type(name, (Exception,), {})
 
+    def plain(value, of_tuple=lambda items: {"tuple": items}):
+        """A result as JSON has it: a tuple is taken for a list, but one within it is none."""
+        if isinstance(value, (list, tuple)):
+            items = [plain(item) for item in value]
+            return of_tuple(items) if isinstance(value, tuple) else items
+        return {key: plain(item) for key, item in value.items()} if isinstance(value, dict) else value
+
     def answer(text):
         """In the forked process: load the solution and run it on one test; what it prints or returns goes to the output file."""
         signal.setitimer(signal.ITIMER_PROF, task["seconds"])  # its end kills the process
@@ -50,7 +57,7 @@ def run(packed):
             arguments = [json.loads(line) for line in text.split("\n") if line.strip()]
             owner = scope["Solution"]() if "Solution" in scope else None
             value = (getattr(owner, function) if owner is not None else scope[function])(*arguments)
-            os.write(target, json.dumps(list(value) if isinstance(value, tuple) else value).encode())
+            os.write(target, json.dumps(plain(value, list), default=lambda number: number.item()).encode())  # numpy has numbers of its own
         sys.stdout.flush()
 
     def outcome(text):
