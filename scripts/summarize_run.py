@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from selfalign.data.job import run_script, say, write_json
+from selfalign.exchange.card import repository
 from selfalign.report.scores import score_table
 from selfalign.report.summary import config_text, summarize
 from selfalign.training.card import complete_card
@@ -13,7 +14,7 @@ def main(smk):
     summary = summarize(smk.params.cfg, files.kept, files.dropped, files.stats, files.loss, files.evaluation, files.notice)
     write_json(summary, smk.output.summary)
     Path(smk.output.config).write_text(config_text(summary["config"]), encoding="utf-8")
-    complete_card(smk.input.model, files.evaluation)
+    complete_card(smk.input.model, files.evaluation, repository(smk.params.cfg["hub"], "dataset"))
     say(f"final dataset: {summary['final_rows']:,} rows")
     say(score_table(summary["evaluation"]))
 

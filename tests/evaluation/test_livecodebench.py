@@ -89,7 +89,8 @@ def test_methods(load):
 
 def test_a_tuple_counts_as_a_list_but_not_within_a_result(load):
     tests = json.dumps([{"input": "[1]", "output": "[[1]]", "testtype": "functional"}])
-    row = problem(starter_code="class Solution:\n    def f(self, x):", metadata='{"func_name": "f"}', public_test_cases=tests, private_test_cases="[]")
+    starter = "class Solution:\n    def f(self, x):"
+    row = problem(starter_code=starter, metadata='{"func_name": "f"}', public_test_cases=tests, private_test_cases="[]")
     (task,) = load("code_generation", row)
     head = "class Solution:\n    def f(self, x):\n        return "
     assert verdicts(task, f"{head}(x,)\n", f"{head}[tuple(x)]\n") == ["passed", "assertion_failed"]

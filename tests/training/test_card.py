@@ -1,8 +1,10 @@
 import json
 import re
+from pathlib import Path
 
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 from transformers import AutoModelForCausalLM
 
 from selfalign.data.errors import InputError
@@ -23,10 +25,34 @@ def front_matter(folder):
     return yaml.safe_load((folder / "README.md").read_text().split("---")[1])
 
 
+def test_the_hubs_own_reader_finds_everything_in_the_front_matter(cfg, folder, tmp_path):
+    score = {"score": 0.726, "interval": [0.65, 0.79]}
+    for name, mean in (("humaneval", None), ("ds1000", {**score, "samples": 5})):
+        result = {"benchmark": name, "title": name.title(), "which": "tuned", "form": "chat", "greedy": score, "mean": mean}
+        (tmp_path / f"{name}.json").write_text(json.dumps(result))
+    complete_card(folder, tmp_path.glob("*.json"), "someone/pairs-dataset")
+    data = ModelCard.load(folder / "README.md").data
+    assert [(result.dataset_type, result.metric_value, result.task_type) for result in data.eval_results] == [
+        ("ds1000", 72.6, "text-generation"), ("ds1000", 72.6, "text-generation"), ("humaneval", 72.6, "text-generation"),
+    ]  # fmt: skip
+    assert (data.pipeline_tag, data.library_name, data.datasets) == ("text-generation", "transformers", ["someone/pairs-dataset"])
+    assert data.base_model == data.model_name.removesuffix("-selfalign") == Path(cfg["model"]["path"]).name
+    assert data.license == "other" and "instruction-tuned" in data.tags
+
+
+def test_the_licence_is_the_base_models(cfg, folder, base):
+    try:
+        (base / "README.md").write_text("---\nlicense: bigcode-openrail-m\n---\n# Base\n")
+        complete_card(folder, [])
+        assert front_matter(folder)["license"] == "bigcode-openrail-m"
+    finally:
+        (base / "README.md").unlink()
+
+
 def test_card_names_base_data_settings_and_notices(cfg, folder):
     text = (folder / "README.md").read_text()
     front = front_matter(folder)
-    assert front["base_model"] == cfg["model"]["path"] and front["library_name"] == "transformers" and "model-index" not in front
+    assert front["base_model"] == Path(cfg["model"]["path"]).name and front["library_name"] == "transformers" and "model-index" not in front
     assert "| learning_rate | 0.003 |" in text and "Not evaluated yet." in text and "PSF-2.0" in text
     assert "Python Software Foundation" in (folder / "NOTICE.txt").read_text()
     assert not re.search(r"\$\w+\$", text)

@@ -1,7 +1,9 @@
 import pyarrow as pa
 import pytest
+from safetensors.torch import load_file, save_file
 
 from selfalign.data.errors import InputError
+from selfalign.training.model import load_tokenizer
 from selfalign.training.respond import load_tuned, stream_response
 from selfalign.training.trainer import train_model
 
@@ -45,7 +47,24 @@ def test_no_more_tokens_than_asked(tuned):
 def test_what_cannot_answer_says_so(base, tuned):
     with pytest.raises(InputError, match="chat template"):
         load_tuned(str(base))
-    with pytest.raises(InputError, match="snakemake --cores all results/nowhere"):
-        load_tuned("results/nowhere")
+    for missing in ("results/nowhere", "results-mine/model", "./nowhere"):
+        with pytest.raises(InputError, match=f"{missing}: no such folder; make it with: snakemake --cores all results/model"):
+            load_tuned(missing)
     with pytest.raises(InputError, match="shorten"):
         list(stream_response(*tuned, "long " * 600))
+
+
+def test_a_damaged_folder_is_one_line(base, tmp_path):
+    load_tokenizer({"path": str(base), "revision": ""}).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_bytes((base / "config.json").read_bytes())
+    weights = (base / "model.safetensors").read_bytes()
+    for damaged in (weights[:1000], b"", weights[:-100]):
+        (tmp_path / "model.safetensors").write_bytes(damaged)
+        with pytest.raises(InputError, match=r"cannot be loaded \(.*\); give the folder of a tuned model with --model") as error:
+            load_tuned(str(tmp_path))
+        assert "\n" not in str(error.value)
+    (tmp_path / "model.safetensors").unlink()
+    some = {name: tensor for name, tensor in load_file(base / "model.safetensors").items() if "layers.1.mlp" not in name}
+    save_file(some, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"its weights lack model\.layers\.1\.mlp"):
+        load_tuned(str(tmp_path))

@@ -57,8 +57,8 @@ class DataTask(Task):
     def verdict(self, verdict: Verdict) -> Verdict:
         if verdict.detail.startswith("ContextFailed"):
             raise InputError(
-                f"{self.task_id}: the benchmark's own program does not load; make an environment from envs/ds1000.txt "
-                "and name its interpreter as `python`"
+                f"DS-1000 problem {self.task_id}: the benchmark's own program does not load; make an environment from envs/ds1000.txt "
+                "and name its interpreter (`python` of the benchmark in the config, --python of score)"
             )
         return verdict
 

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from huggingface_hub import ModelCard, hf_hub_download
 
 from selfalign.data.errors import InputError
 from selfalign.data.job import write_json
 from selfalign.data.notice import notice
 
 FACTS = "selfalign.json"
+DATASET = "selfalign-dataset"  # the final dataset's repository, unless the config's hub names another
 _TEMPLATE = Path(__file__).with_name("card.md")
-_NOT_IN_CARD = ("micro_batch", "device", "threads", "save_steps")  # settings that are about the machine
+_NOT_IN_CARD = ("micro_batch", "device", "processes", "threads", "save_steps")  # settings that are about the machine
 
 
 def write_card(model: str | os.PathLike, cfg: dict, facts: dict[str, Any]) -> None:
@@ -28,8 +30,8 @@ def write_card(model: str | os.PathLike, cfg: dict, facts: dict[str, Any]) -> No
     complete_card(model, [])
 
 
-def complete_card(model: str | os.PathLike, evaluations: Iterable[str | os.PathLike]) -> None:
-    """Write README.md again with the scores of those of the evaluation files that exist.
+def complete_card(model: str | os.PathLike, evaluations: Iterable[str | os.PathLike], dataset: str = DATASET) -> None:
+    """Write README.md again with the scores of those of the evaluation files that exist. dataset: name of the final dataset's repository.
 
     It replaces the file's content in place, so that the model folder itself does not look newer to the workflow.
     """
@@ -38,26 +40,28 @@ def complete_card(model: str | os.PathLike, evaluations: Iterable[str | os.PathL
     except FileNotFoundError as error:
         raise InputError(f"model {model}: no {FACTS} in it, so it was not trained by selfalign; a card is written for such models only") from error
     results = [json.loads(Path(path).read_text(encoding="utf-8")) for path in sorted(map(str, evaluations)) if Path(path).exists()]
-    (Path(model) / "README.md").write_text(card(run, results), encoding="utf-8")
+    (Path(model) / "README.md").write_text(card(run, results, dataset), encoding="utf-8")
 
 
-def card(run: dict[str, Any], results: list[dict[str, Any]]) -> str:
+def card(run: dict[str, Any], results: list[dict[str, Any]], dataset: str = DATASET) -> str:
     """The text of the card. run: the content of selfalign.json; results: the contents of evaluation files."""
-    base = run["model"]["path"]
+    path = run["model"]["path"]
+    base = Path(path).name if Path(path).is_absolute() else path  # a folder of this machine is of no use to a reader
     front = {
         "pipeline_tag": "text-generation",
         "base_model": base,
-        "datasets": ["dataset/train.parquet"],
-        "license": _base_licence(base),
+        "datasets": [dataset],
+        "license": _base_licence(path, run["model"]["revision"]),
         "library_name": "transformers",
         "tags": ["code", "instruction-tuned", "self-alignment", "selfalign"],
     }
     if tuned := [result for result in results if result["which"] == "tuned"]:
-        front["model-index"] = [{"name": "model", "results": [_index_entry(result) for result in tuned]}]
+        front["model-index"] = [{"name": f"{Path(base).name}-selfalign", "results": [_index_entry(result) for result in tuned]}]
     values = {
         "front": yaml.safe_dump(front, sort_keys=False).strip(),
         "name": Path(base).name,
         "base": base,
+        "dataset": dataset,
         "settings": "\n".join(f"| {name} | {value} |" for name, value in run["training"].items() if name not in _NOT_IN_CARD),
         "seed": run["seed"],
         "scores": _table(results) if results else "Not evaluated yet.",
@@ -70,12 +74,13 @@ def card(run: dict[str, Any], results: list[dict[str, Any]]) -> str:
     return text
 
 
-def _base_licence(base: str) -> str:
-    """The licence in the front matter of the base model's card, `other` if it has none."""
-    path = Path(base) / "README.md"
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    front = yaml.safe_load(text.split("---")[1]) if text.startswith("---") else {}
-    return front.get("license", "other")
+def _base_licence(base: str, revision: str) -> str:
+    """The licence in the front matter of the base model's card, `other` if it has none or cannot be had."""
+    try:
+        path = Path(base) / "README.md" if Path(base).is_dir() else hf_hub_download(base, "README.md", revision=revision or None)
+        return ModelCard.load(path, ignore_metadata_errors=True).data.get("license") or "other"
+    except (OSError, ValueError):  # of the hub too: no network, no such file
+        return "other"
 
 
 def _index_entry(result: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from selfalign.data.errors import InputError, TrainingError
@@ -26,14 +27,21 @@ def load_tokenizer(model: dict) -> Any:
 
 def load_model(model: dict, dtype: str, dropout: float, device: str) -> Any:
     """The weights of the config's `model` with every dropout at `dropout`, in training mode on `device`."""
-    try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            model["path"], revision=model["revision"] or None, dtype=getattr(torch, dtype), attn_implementation=attention.NAME
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(f"model {model['path']}: cannot be loaded ({_first_line(error)}); set model.path to a complete model folder") from error
+    settings = {"revision": model["revision"] or None, "dtype": getattr(torch, dtype), "attn_implementation": attention.NAME}
+    loaded = load_weights(model["path"], "set model.path to a complete model folder", **settings)
     set_dropout(loaded, dropout)
     return loaded.to(device).train()
+
+
+def load_weights(path: str, cure: str, **settings: Any) -> Any:
+    """transformers' model of a folder or hub name. InputError, which ends with `cure`, if it cannot be loaded or lacks weights."""
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **settings)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"model {path}: cannot be loaded ({_first_line(error)}); {cure}") from error
+    if info["missing_keys"]:
+        raise InputError(f"model {path}: its weights lack {sorted(info['missing_keys'])[0]}; {cure}")
+    return model
 
 
 def add_lora(model: Any, lora: dict, seed: int) -> Any:

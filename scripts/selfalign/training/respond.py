@@ -5,25 +5,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+import transformers
+from transformers import AutoTokenizer
 
 from selfalign.data.errors import InputError
+from selfalign.training.model import load_weights
 from selfalign.training.template import STOP
+
+_CURE = "give the folder of a tuned model with --model"
 
 
 def load_tuned(folder: str) -> tuple[Any, Any]:
     """(model, tokenizer) of a folder or hub name that has a chat template; on the GPU if there is one."""
-    if folder.startswith("results/") and not Path(folder).is_dir():
-        raise InputError(f"model {folder}: no such folder; make it with: snakemake --cores all {folder}")
-    if Path(folder).is_dir() and not (Path(folder) / "config.json").is_file():
-        raise InputError(f"model {folder}: no config.json in it, so it is no model; name its folder with --model")
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if not Path(folder).exists() and (folder.startswith(("results", ".", "/")) or folder.count("/") > 1):
+        raise InputError(f"model {folder}: no such folder; make it with: snakemake --cores all results/model")
+    if Path(folder).exists() and not (Path(folder) / "config.json").is_file():
+        raise InputError(f"model {folder}: no config.json in it, so it is no model; {_CURE}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
-    except (OSError, ValueError) as error:
-        raise InputError(f"model {folder}: cannot be loaded ({str(error).strip().splitlines()[0]})") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"model {folder}: no usable tokenizer ({next(iter(str(error).strip().splitlines()), '')}); {_CURE}") from error
     if tokenizer.chat_template is None:
-        raise InputError(f"model {folder}: its tokenizer has no chat template; give a tuned model with --model")
+        raise InputError(f"model {folder}: its tokenizer has no chat template; {_CURE}")
+    model = load_weights(folder, _CURE, dtype="auto")
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokenizer
 
 
@@ -31,9 +37,10 @@ def stream_response(model: Any, tokenizer: Any, instruction: str, prefix: str = 
     """The response in pieces, `prefix` first. Nothing is yielded that could still turn out to be the beginning of `###`."""
     prompt = tokenizer.apply_chat_template([{"role": "user", "content": instruction}], add_generation_prompt=True, tokenize=False)
     ids = tokenizer(prompt + prefix, add_special_tokens=False, return_tensors="pt")["input_ids"].to(model.device)
-    room = model.config.max_position_embeddings - ids.shape[1]
+    context = getattr(model.config, "max_position_embeddings", 1 << 30)
+    room = context - ids.shape[1]
     if room < 1:
-        raise InputError(f"the instruction has {ids.shape[1]} tokens, and the model's context {model.config.max_position_embeddings}; shorten it")
+        raise InputError(f"the instruction has {ids.shape[1]} tokens, and the model's context {context}; shorten it")
     yield prefix
     cache, tokens, said = None, [], 0
     for _ in range(min(max_new_tokens, room)):
