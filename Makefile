@@ -1,4 +1,4 @@
-# make run     sets up .venv and runs the pipeline        make lint    ruff, snakefmt, snakemake --lint
+# make run     sets up .venv and runs the pipeline        make lint    ruff, snakefmt, snakemake --lint, type hints
 # make test    sets up .venv and runs the tests           make clean   deletes what runs have made (results, caches)
 # make slurm   adds the executor for Slurm to .venv       make test-slurm   its tests, on a Slurm that they start here
 # Set-up happens once, and again when the lock changes. PYTHON=python3.12 names another Python, CONFIG=FILE another config.
@@ -28,6 +28,7 @@ lint: set-up
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/snakefmt --line-length 150 --check Snakefile rules
 	@$(VENV)/bin/snakemake --lint
+	@$(VENV)/bin/basedpyright
 
 format: set-up
 	@$(VENV)/bin/ruff check --fix .

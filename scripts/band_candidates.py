@@ -7,10 +7,12 @@ from selfalign.dedup.bands import band, band_schema
 
 def main(smk):
     cfg = smk.params.cfg["selection"]["near_dedup"]
+    rows = 0
     for part in smk.params.parts:
         bands = band(read_shard(smk.input[part]), cfg["threshold"], cfg["permutations"])
         write_table(bands, smk.output[part], band_schema(cfg["threshold"], cfg["permutations"]))
-    return {"rows_in": bands.num_rows}
+        rows = bands.num_rows  # the same in each part
+    return {"rows_in": rows}
 
 
 if __name__ == "__main__":

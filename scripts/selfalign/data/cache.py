@@ -74,7 +74,7 @@ class RowCache:
 
     def close(self) -> None:
         """Put this job's segment safely on the disk."""
-        if self._file is None:
+        if self._file is None or self._path is None:
             return
         file, self._file = self._file, None
         try:

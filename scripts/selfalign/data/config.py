@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import yaml
@@ -179,25 +179,25 @@ def _explain(error: jsonschema.ValidationError) -> str:
     """One line about a validation error, beginning with the key's full path."""
     path = list(error.absolute_path)
     where = _name(path) or "config"
-    schema = error.schema
+    schema, instance, limits = cast(tuple[dict[str, Any], Any, Any], (error.schema, error.instance, error.validator_value))
     if error.validator == "additionalProperties":
-        unknown = sorted(str(key) for key in error.instance if key not in schema["properties"])[0]
+        unknown = sorted(str(key) for key in instance if key not in schema["properties"])[0]
         return f"{_name([*path, unknown])}: unknown key{_suggest(path, unknown, list(schema['properties']))}"
     if error.validator == "required":
-        missing = next(key for key in error.validator_value if key not in error.instance)
+        missing = next(key for key in limits if key not in instance)
         return f"{_name([*path, missing])}: missing; {schema['properties'][missing].get('description', 'it has no default')}"
-    value = json.dumps(error.instance, ensure_ascii=False, default=str)
+    value = json.dumps(instance, ensure_ascii=False, default=str)
     value = value if len(value) <= 60 else value[:57] + "..."
     wanted = {
         "type": lambda limit: f"must be {_TYPES[limit]}",
-        "enum": lambda limit: f"must be one of {', '.join(map(str, limit))}{_closest(str(error.instance), list(map(str, limit)))}",
+        "enum": lambda limit: f"must be one of {', '.join(map(str, limit))}{_closest(str(instance), list(map(str, limit)))}",
         "minimum": lambda limit: f"must be at least {limit}",
         "exclusiveMinimum": lambda limit: f"must be above {limit}",
         "maximum": lambda limit: f"must be at most {limit}",
         "minItems": lambda limit: "must not be empty",
         "minLength": lambda limit: "must not be empty",
         "oneOf": lambda limit: "must be " + " or ".join(_one_of(option) for option in limit),
-    }.get(error.validator, lambda limit: " ".join(error.message.split()))(error.validator_value)
+    }.get(str(error.validator), lambda limit: " ".join(error.message.split()))(limits)
     return f"{where}: {wanted}, not {value}"
 
 

@@ -64,7 +64,8 @@ def _file(module: str) -> Path | None:
 
 
 def _package(module: str) -> str:
-    return module if _file(module).name == "__init__.py" else module.rpartition(".")[0]
+    file = _file(module)
+    return module if file is not None and file.name == "__init__.py" else module.rpartition(".")[0]
 
 
 @cache

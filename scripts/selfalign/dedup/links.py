@@ -104,8 +104,8 @@ def verified(links: pa.Table, shards: Iterable[tuple[Sequence[str], Sequence[str
             wanted = np.flatnonzero(np.isin(numbers, needed))
             for start in range(0, len(wanted), _CHUNK_TEXTS):
                 rows = wanted[start : start + _CHUNK_TEXTS]
-                hashes, sizes = ngram_hashes(*word_hashes([texts[row] for row in rows]), cfg["ngram"])
-                file.write(hashes[: sort_distinct(hashes, sizes)])
+                hashes, sizes = ngram_hashes(*word_hashes([texts[int(row)] for row in rows]), cfg["ngram"])
+                file.write(hashes[: sort_distinct(hashes, sizes)].data)
                 places = np.searchsorted(needed, numbers[rows])
                 lengths[places] = sizes
                 offsets[places] = total + np.cumsum(sizes) - sizes

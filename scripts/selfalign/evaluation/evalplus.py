@@ -88,7 +88,7 @@ def evalplus_task(mbpp: bool, plus: bool) -> Callable[[Row], EvalPlusTask]:
 
     def task_of(row: Row) -> EvalPlusTask:
         task_id, prompt, entry_point, solution = row.texts("task_id", "prompt", "entry_point", "canonical_solution", kind=_FORMAT)
-        lists = [row.values.get(name) for name in (("base_input", "plus_input") if plus else ("base_input",))]
+        lists: list[Any] = [row.values.get(name) for name in (("base_input", "plus_input") if plus else ("base_input",))]
         lists = [[] if inputs == {} else inputs for inputs in lists]  # so a problem without additional inputs has them
         atol = row.values.get("atol")
         if not all(isinstance(inputs, list) for inputs in lists) or not isinstance(atol, int | float):

@@ -109,13 +109,14 @@ class Asker:
         completions = self._complete(requests)
         run = [place for place, completion in enumerate(completions) if completion.finish_reason != NOT_RUN]
         verdicts = dict(zip(run, self._judge([(asked[place], completions[place]) for place in run]), strict=True))
-        repair = [place for place in run if isinstance(asked[place][1], RepairTask) and verdicts[place][0] != "passed"]
+        failed = [(place, *asked[place]) for place in run if verdicts[place][0] != "passed"]
+        repair = {place: (form, task) for place, form, task in failed if isinstance(task, RepairTask)}
         if repair:
-            again = [self._second_request(requests[place], *asked[place], completions[place].text) for place in repair]
+            again = [self._second_request(requests[place], *repair[place], completions[place].text) for place in repair]
             for place, completion in zip(repair, self._complete(again), strict=True):
                 if completion.finish_reason != NOT_RUN:
                     completions[place] = completion
-            chat = [((FORMS[-1], asked[place][1]), completions[place]) for place in repair]
+            chat = [((FORMS[-1], task), completions[place]) for place, (_, task) in repair.items()]
             verdicts |= dict(zip(repair, self._judge(chat), strict=True))
         answers: dict[str, list[list[Answer]]] = {form: [[] for _ in self.problems] for form in forms}
         for place, completion in enumerate(completions):

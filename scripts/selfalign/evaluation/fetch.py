@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +62,13 @@ def _read(address: str) -> bytes:
 def _rows(address: str, data: bytes) -> Iterator[dict[str, Any]]:
     try:
         if address.endswith(".parquet"):
-            rows = pq.read_table(io.BytesIO(data)).to_pylist()
+            rows: Iterable[Any] = pq.read_table(io.BytesIO(data)).to_pylist()
         else:
             text = gzip.decompress(data) if address.endswith(".gz") else data
             rows = (json.loads(line) for line in io.BytesIO(text) if line.strip())
         for row in rows:
             if not isinstance(row, dict):
                 raise ValueError("a line is not a JSON object")
-            yield {_MBPP_NAMES.get(name, name): value for name, value in row.items()} if "text" in row and "code" in row else row
+            yield {_MBPP_NAMES.get(str(name), str(name)): value for name, value in row.items()} if "text" in row and "code" in row else row
     except (OSError, ValueError) as error:
         raise InputError(f"{address}: neither parquet nor JSONL ({' '.join(str(error).split())[:200]})") from error

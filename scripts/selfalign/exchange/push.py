@@ -26,7 +26,7 @@ def push_dataset(folder: str | os.PathLike, repository: str, private: bool) -> s
         commit = api.upload_folder(
             repo_id=repository,
             repo_type="dataset",
-            folder_path=folder,
+            folder_path=Path(folder),
             ignore_patterns=".*",
             delete_patterns="data/*.parquet",
             commit_message="Export of a selfalign run",

@@ -193,14 +193,12 @@ def _jsonl(path: Path, name: str, columns: Columns) -> Iterator[Row]:
             for number, line in enumerate(lines):
                 if not line.strip():
                     continue
-                values, error = None, ""
+                values, row, error = None, None, "not a JSON object"
                 try:
                     row = json.loads(line)
                 except (ValueError, RecursionError) as problem:
-                    row, error = None, f"not a JSON object ({problem})"
-                if not error and not isinstance(row, dict):
-                    error = "not a JSON object"
-                if not error:
+                    error = f"not a JSON object ({problem})"
+                if isinstance(row, dict):
                     if not good:
                         columns.check(f"{path}, line {number + 1}", list(row))
                     values, error = columns.read(row)

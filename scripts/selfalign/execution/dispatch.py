@@ -167,17 +167,20 @@ class _Pool:
                 return worker
         while self.idle and len(self.idle) + len(self.busy) >= self._places():
             self._close(self.idle.pop(0))
-        for attempt in range(STARTS):
-            worker = Worker(self.kind, self.python, modules)
-            try:
-                worker.wait_ready()
-                break
-            except SandboxError:
-                if attempt == STARTS - 1:
-                    raise
-                time.sleep(2.0**attempt)
+        worker = self._new_worker(modules)
         self.selector.register(worker.socket, selectors.EVENT_READ, worker)
         return worker
+
+    def _new_worker(self, modules: tuple[str, ...], attempt: int = 1) -> Worker:
+        worker = Worker(self.kind, self.python, modules)
+        try:
+            worker.wait_ready()
+            return worker
+        except SandboxError:
+            if attempt == STARTS:
+                raise
+        time.sleep(2.0 ** (attempt - 1))
+        return self._new_worker(modules, attempt + 1)
 
     def _start(self, task: _Task) -> None:
         worker = self._worker_for(task)

@@ -110,7 +110,7 @@ def judge(answer: Answer, cfg: dict) -> tuple[str, str]:
     if answer.memory:
         return "memory", _exception("MemoryError", place)
     if ended_by:
-        name = signal.Signals(ended_by).name if ended_by in iter(signal.Signals) else f"signal {ended_by}"
+        name = signal.Signals(ended_by).name if ended_by in signal.Signals.__members__.values() else f"signal {ended_by}"
         return "killed", name
     if answer.outcome == NO_CODE:
         return "no_code", "the implementation is empty"

@@ -59,8 +59,8 @@ def sandbox_filter(machine: str) -> bytes:
     """The filter of a whole sandbox. The fork server still makes process namespaces under it (clone with CLONE_NEWPID, setns)."""
     program, column = _head(machine)
     for numbers in _FORBIDDEN.values():
-        if numbers[column] is not None:
-            program += [_op(_JEQ, numbers[column], 0, 1), _op(_RET, _EPERM)]
+        if (number := numbers[column]) is not None:
+            program += [_op(_JEQ, number, 0, 1), _op(_RET, _EPERM)]
     # clone3 keeps its flags in memory, where a filter cannot look; the C library then uses clone.
     program += [_op(_JEQ, _CLONE3, 0, 1), _op(_RET, _ENOSYS)]
     program += [_op(_JEQ, _CLONE[column], 0, 3), _op(_LD, 16), _op(_JSET, _NAMESPACES & ~_NEWPID, 0, 1), _op(_RET, _EPERM), _op(_LD, 0)]

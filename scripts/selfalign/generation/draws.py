@@ -10,7 +10,7 @@ prompt of a run can be written out again.
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from selfalign.data.errors import ConfigError, InputError
 from selfalign.data.ids import generator
@@ -68,8 +68,9 @@ class Prefixes:
 
     def __init__(self, prompts: dict):
         self._prompts = prompts
-        kind = Judged if prompts["step"] == "judge" else Example
-        self._examples = [kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in item.items()}) for item in prompts["examples"]]
+        parts: list[dict[str, Any]]
+        parts = [{name: tuple(value) if isinstance(value, list) else value for name, value in item.items()} for item in prompts["examples"]]
+        self._examples = [Judged(**part) if prompts["step"] == "judge" else Example(**part) for part in parts]
         self._render = _form(prompts) if prompts["prefixes"] == PER_ROW else None
         # In a conversation the model ends its own turn.
         self.stop = () if prompts["chat"] else (STOP,)

@@ -127,9 +127,9 @@ def _text_example(path, where: str, block: str) -> dict:
     properties = {name.strip(): value.strip() for name, value in lines.items()}
     if set(properties) != {"category", "language", "concepts", "difficulty"}:
         raise InputError(f"few-shot file {path}: {where}: [Property] must have the four lines category, language, concepts and difficulty")
-    properties["concepts"] = [item.strip() for item in properties["concepts"].split(",") if item.strip()]
+    concepts = [item.strip() for item in properties["concepts"].split(",") if item.strip()]
     texts = {"snippet": "Code", "instruction": "Instruction", "solution": "Solution", "response": "Response"}
-    return {**properties, **{name: parts[part] for name, part in texts.items()}}
+    return {**properties, "concepts": concepts, **{name: parts[part] for name, part in texts.items()}}
 
 
 def _text_parts(path, where: str, block: str, names: tuple[str, ...]) -> dict[str, str]:
@@ -157,7 +157,7 @@ def _part(path, where: str, item: object, part: str, optional: bool = False) -> 
 def _example(path, number: int, item: object) -> Example:
     where = f"example {number}"
     parts = {part: _part(path, where, item, part, optional=part == "response") for part in _TEXT_PARTS}
-    concepts = item.get("concepts")
+    concepts = item.get("concepts") if isinstance(item, dict) else None
     if not isinstance(concepts, list) or not concepts or not all(isinstance(concept, str) for concept in concepts):
         raise InputError(f"few-shot file {path}: {where}: part 'concepts' must be a list of texts")
     return Example(concepts=tuple(concepts), solution=_part(path, where, item, "solution", optional=True), **parts)

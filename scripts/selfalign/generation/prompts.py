@@ -18,17 +18,17 @@ def question(step: str, example: Example | Judged) -> str:
     """What an example of `step` gives, up to the place where the answer begins."""
     if step in ("judge", "concepts"):
         return f"[Code]\n{example.snippet}\n\n{'[Verdict]' if step == 'judge' else '[Concepts]'}\n"
-    if step == "instructions":
+    if step == "instructions" and isinstance(example, Example):
         block = property_block(example.category, example.language, example.concepts, example.difficulty)
         return f"[Property]\n{block}\n\n[Instruction]\n"
-    if step == "responses":
+    if step == "responses" and isinstance(example, Example):
         return f"[Instruction]\n{example.instruction}\n\n[Response]\n"
     raise ValueError(f"no such step: {step}")
 
 
 def answer(step: str, example: Example | Judged) -> str:
     """The answer of an example of `step`."""
-    if step == "judge":
+    if isinstance(example, Judged):
         return example.verdict
     if step == "concepts":
         return ", ".join(example.concepts)

@@ -22,7 +22,7 @@ def page() -> str:
 
 
 def _rows(node: dict[str, Any], prefix: str, required: list[str]) -> Iterator[tuple[str, str, str, str]]:
-    defaults = node.get("default") if isinstance(node.get("default"), dict) else {}
+    defaults = node.get("default") or {}
     for name, part in node["properties"].items():
         key = f"{prefix}{name}"
         default = defaults.get(name, part.get("default"))

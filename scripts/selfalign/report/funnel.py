@@ -48,7 +48,7 @@ def count_steps(kept: Iterable[str], dropped: Iterable[str], cfg: dict[str, Any]
         total = sum(reasons.values())
         parent = _PARENT.get(dataset)
         begins = dataset == entry or parent is None or not kept_files[parent]
-        rows_in = rows[dataset] + total if begins else rows[parent]
+        rows_in = rows[dataset] + total if parent is None or begins else rows[parent]
         draws = 1 if begins or dataset not in _DRAWS else cfg[_DRAWS[dataset]]["draws"]
         counts = {"rows_in": rows_in, "draws": draws, "asked": rows_in * draws, "kept": rows[dataset], "dropped": total}
         steps.append({"step": step, "dataset": dataset, **counts, "reasons": reasons})

@@ -19,7 +19,7 @@ def generation_costs(steps: list[dict[str, Any]], prices: dict[str, float]) -> d
     if table:
         last = max((step for step in steps if step["step"] in table), key=lambda step: list(STEPS).index(step["step"]))
         costs = [step["cost"] for step in steps if step["step"] in table]
-        added = {name: sum(cost.get(name, 0) for cost in costs) for name in (*_TOKENS, "engine_seconds", "gpu_hours")}
+        added: dict[str, Any] = {name: sum(cost.get(name, 0) for cost in costs) for name in (*_TOKENS, "engine_seconds", "gpu_hours")}
         added["cached"] = {name: sum(cost.get("cached", {}).get(name, 0) for cost in costs) for name in _TOKENS}
         table["total"] = _costs(added, last["kept"], prices)
     return table

@@ -27,7 +27,7 @@ _RUFF_BATCH = 2_000  # files of one call
 class Benchmarks(Protocol):
     """What tells whether texts contain a benchmark problem (selection/decontamination.py); the text of a hit names it."""
 
-    def find(self, texts: Sequence[str]) -> list[object | None]: ...
+    def find(self, texts: Sequence[str]) -> Sequence[object | None]: ...
 
 
 def filter_functions(

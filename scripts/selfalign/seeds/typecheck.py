@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from selfalign.data.cache import RowCache
 from selfalign.data.errors import ConfigError
@@ -108,7 +109,7 @@ def _run_checker(checker: Checker, batch: Sequence[Program], seconds: int, envir
             (Path(folder) / f"f{program.id}.py").write_text(program.source, encoding="utf-8")
         limited = ["/bin/sh", "-c", f'ulimit -S -t {seconds}; exec "$@"', "sh", *checker.command(folder, environment)]
         # A process group of its own: a checker may start others, and one that hangs is ended with all of them.
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with subprocess.Popen(limited, cwd=folder, env=_environment(folder), text=True, process_group=0, **pipes) as process:
             try:
                 output, complaints = process.communicate(timeout=seconds * _PATIENCE)

@@ -29,6 +29,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -110,11 +111,12 @@ def load_benchmark(path: str | os.PathLike) -> list[Problem]:
             row = json.loads(line)
         except ValueError as error:
             raise InputError(f"benchmark {path}: line {number} is not JSON ({error})") from error
-        prompts = [row[key] for key in _PROMPTS if isinstance(row, dict) and isinstance(row.get(key), str)]
-        solutions = [row[key] for key in _SOLUTIONS if isinstance(row, dict) and isinstance(row.get(key), str)]
+        row = row if isinstance(row, dict) else {}
+        prompts = [row[key] for key in _PROMPTS if isinstance(row.get(key), str)]
+        solutions = [row[key] for key in _SOLUTIONS if isinstance(row.get(key), str)]
         if not prompts and not solutions:
             raise InputError(f"benchmark {path}: line {number} has none of {', '.join(_PROMPTS + _SOLUTIONS)}")
-        facts = row.get("metadata") if isinstance(row.get("metadata"), dict) else {}
+        facts: dict[str, Any] = row["metadata"] if isinstance(row.get("metadata"), dict) else {}
         task = next((str(place[key]) for place in (row, facts) for key in _IDS if key in place), str(number))
         origin = facts.get("perturbation_origin_id")
         family = " ".join(words_of((prompts + solutions)[0])) if origin is None else f"{facts.get('library')} {origin}"

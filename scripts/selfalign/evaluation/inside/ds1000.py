@@ -7,7 +7,7 @@ def run(context, solution):
     import tempfile
 
     os.chdir(tempfile.gettempdir())  # some tests draw into a file
-    scope = {"__name__": "benchmark"}
+    scope: dict = {"__name__": "benchmark"}
     try:
         exec(compile(context, "<benchmark>", "exec"), scope)
     except BaseException as error:

@@ -13,7 +13,7 @@ def run(packed):
     packed: marshal, in hexadecimal, of a dict with solution, reference, entry, mbpp (true, or false for HumanEval), atol, and
     parts: marshalled lists of inputs (base, plus), each judged with a fresh copy of the solution."""
     # Only modules that are built into the interpreter or loaded already: this runs for every sample.
-    import _signal as signal
+    import _signal as signal  # pyright: ignore[reportMissingImports]  # no type hints know it
     import marshal
     import os
     import sys
@@ -83,17 +83,22 @@ def run(packed):
     (reading, asks), (answers, writing) = os.pipe(), os.pipe()
     if os.fork() == 0:
         try:
-            os.close(asks), os.close(answers)
+            os.close(asks)
+            os.close(answers)
             answer_with_reference(reading, writing)
         finally:
             os._exit(0)
-    os.close(reading), os.close(writing)
+    os.close(reading)
+    os.close(writing)
 
     def close(out, exp, atol):
         """numpy.allclose(out, exp, rtol=1e-07, atol=atol)"""
-        pairs = [(out, exp)] if type(exp) is float else None
-        if type(exp) in (list, tuple) and all([type(x) is float for x in (*out, *exp)]):
+        if type(exp) is float:
+            pairs = [(out, exp)]
+        elif type(exp) in (list, tuple) and all([type(x) is float for x in (*out, *exp)]):
             pairs = zip(out, exp, strict=False)
+        else:
+            pairs = None
         if pairs is not None:
             return all([x == y or (isfinite(y) and abs(x - y) <= atol + 1e-07 * abs(y)) for x, y in pairs])
         if allclose is None:
@@ -101,6 +106,9 @@ def run(packed):
 
             return numpy.allclose(out, exp, rtol=1e-07, atol=atol)
         return allclose(out, exp, rtol=1e-07, atol=atol)
+
+    def as_long(out, exp):
+        return not isinstance(exp, (list, tuple)) or len(out) == len(exp)
 
     def is_floats(exp):
         if isinstance(exp, (list, tuple)):
@@ -126,7 +134,7 @@ def run(packed):
                 same = out == exp if isinstance(out, bool) else exp == (out is not None)
         if same or atol == 0:
             return same
-        return type(out) == type(exp) and (not isinstance(exp, (list, tuple)) or len(out) == len(exp)) and close(out, exp, atol)  # noqa: E721
+        return type(out) == type(exp) and as_long(out, exp) and close(out, exp, atol)  # noqa: E721
 
     def surface(edge, height):
         """Of a square pyramid: Mbpp/581 with the height as that of the apex."""

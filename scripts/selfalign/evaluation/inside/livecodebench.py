@@ -44,9 +44,10 @@ def run(packed):
         source = os.open(paths[0], os.O_RDONLY)
         target = os.open(paths[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         null = os.open("/dev/null", os.O_WRONLY)
-        os.dup2(source, 0), os.dup2(null if function else target, 1), os.dup2(null, 2)
+        for file, number in ((source, 0), (null if function else target, 1), (null, 2)):
+            os.dup2(file, number)
         sys.stdin, sys.stdout = open(0, encoding="utf-8", closefd=False), open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-        scope = {"__name__": "__main__" if not function else "solution"}
+        scope: dict = {"__name__": "__main__" if not function else "solution"}
         exec(compile(task["head"], "<head>", "exec"), scope)
         try:
             exec(compile(task["solution"], "<implementation>", "exec"), scope)

@@ -7,6 +7,7 @@ and an expected exception: assertRaises, pytest.raises, or a try whose body or e
 
 import ast
 import os
+from typing import Any
 
 RAISES = frozenset({"raises", "warns", "assertRaises", "assertRaisesRegex", "assertWarns", "assertWarnsRegex", "assertLogs", "assertNoLogs"})
 FAILS = frozenset({"fail"})
@@ -93,6 +94,9 @@ def _needs_nothing(arguments) -> bool:
     return positional == len(arguments.defaults) and None not in arguments.kw_defaults
 
 
+_NOTHING: Any = ()
+
+
 class _Rewriter:
     def __init__(self, secret: str, exits: bool):
         self.secret = secret
@@ -108,7 +112,7 @@ class _Rewriter:
 
     def guard(self, name: str, node, *arguments, keywords=()):
         place = {"lineno": node.lineno, "col_offset": node.col_offset, "end_lineno": node.end_lineno, "end_col_offset": node.end_col_offset}
-        values = [argument if isinstance(argument, ast.AST) else ast.Constant(argument, **place) for argument in arguments]
+        values: list = [argument if isinstance(argument, ast.AST) else ast.Constant(argument, **place) for argument in arguments]
         return ast.Call(ast.Constant(self.secret + name, **place), values, list(keywords), **place)
 
     def statement(self, name: str, node, *arguments):
@@ -135,7 +139,7 @@ class _Rewriter:
     def generic_visit(self, node):
         """As ast.NodeTransformer does it, in half the time: this runs for every program."""
         for name in node._fields:
-            value = getattr(node, name, None)
+            value = getattr(node, name, _NOTHING)
             if value.__class__ is list:
                 for i in range(len(value) - 1, -1, -1):
                     item = value[i]

@@ -48,7 +48,7 @@ _SETTINGS = frozenset({"maxDiff", "longMessage", "_classSetupFailed", "_class_cl
 def load_guard(path: str):
     """The compiled guard, as a module that is not in sys.modules."""
     loader = importlib.machinery.ExtensionFileLoader("guard", path)
-    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location("guard", path, loader=loader))
+    module = importlib.util.module_from_spec(importlib.machinery.ModuleSpec("guard", loader, origin=path))
     loader.exec_module(module)
     return module
 
@@ -162,19 +162,18 @@ def run(guard, job: bytes, prepared: bytes, control: bool, scope: dict, run_pyte
     instrumented = instrument.Instrumented(tests, guard)
     for name, text in sources:
         linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-    empty = None
-    if control:
-        before = set(scope)
+    before = set(scope) if control else set()
 
-        def empty(scope):
-            hollow.make_hollow(scope, before, imported)
+    def empty(scope):
+        hollow.make_hollow(scope, before, imported)
 
     pytest_main = None
     if run_pytest is not None:
-        pytest_main = sys.modules["pytest"].main = pytests.Main(run_pytest, instrumented, guard.entered)
+        pytest_main = vars(sys.modules["pytest"])["main"] = pytests.Main(run_pytest, instrumented, guard.entered)
     finish = make_finish(guard, instrumented, pytest_main)
     gc.enable()
-    guard.run(code, instrumented.code, scope, instrumented.codes, empty, finish, instrumented.required, bool(instrumented.classes))
+    emptied = empty if control else None
+    guard.run(code, instrumented.code, scope, instrumented.codes, emptied, finish, instrumented.required, bool(instrumented.classes))
 
 
 _SAMPLE_CODE = """
@@ -270,7 +269,8 @@ def main() -> None:
     gc.disable()  # until a program begins
     # The first byte tells the host that programs can come.
     os.write(int(socket), b"r")
-    run(guard, *guard.serve(int(socket), int(isolated), *folders, prepare.compiled), scope, run_pytest)
+    job, prepared, control = guard.serve(int(socket), int(isolated), *folders, prepare.compiled)
+    run(guard, job, prepared, control, scope, run_pytest)
 
 
 main()

@@ -40,7 +40,11 @@ class Engine(Protocol):
     """Makes completions."""
 
     fingerprint: str  # of everything about model and engine that determines a completion
-    gpus: int  # that it occupies, as far as it knows: 0 for a server's
+
+    @property
+    def gpus(self) -> int:
+        """How many it occupies, as far as it knows: 0 for a server's."""
+        ...
 
     def complete(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """One completion for each request, as they finish, in any order. EngineError if none can be made at all."""

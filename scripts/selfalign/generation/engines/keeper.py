@@ -54,10 +54,10 @@ class _Keeper:
         self.leave = time.monotonic() + _FIRST_SECONDS
         while self.jobs or time.monotonic() < self.leave:
             for key, _ in self.selector.select(_POLL_SECONDS):
-                if key.fileobj is self.listening:
-                    self._welcome()
-                else:
+                if isinstance(key.fileobj, socket.socket) and key.fileobj is not self.listening:
                     self._hear(key.fileobj)
+                else:
+                    self._welcome()
             if self.server.poll() is not None:
                 self._tell({"error": f"it ended with exit code {self.server.returncode} ({last_line(self.log)}); its whole output is in {self.log}"})
                 return
@@ -70,25 +70,18 @@ class _Keeper:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
         self.listening.close()
-        if self.server is None:
+        server = self.server
+        if server is None:
             return
-        self._signal(signal.SIGTERM)
+        _signal(server, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.server.wait(_STOP_SECONDS)
+            server.wait(_STOP_SECONDS)
         # Its process group outlives the server if a child of it does not listen.
         end = time.monotonic() + _CHILDREN_SECONDS
-        while self._signal(0) and time.monotonic() < end:
+        while _signal(server, 0) and time.monotonic() < end:
             time.sleep(0.05)
-        self._signal(signal.SIGKILL)
-        self.server.wait()
-
-    def _signal(self, number: int) -> bool:
-        """Send a signal to the server's process group; whether there was anybody to get it."""
-        try:
-            os.killpg(self.server.pid, number)
-        except ProcessLookupError:
-            return False
-        return True
+        _signal(server, signal.SIGKILL)
+        server.wait()
 
     def _welcome(self) -> None:
         job, _ = self.listening.accept()
@@ -136,6 +129,15 @@ def _make_room(folder: Path) -> None:
 def _send(job: socket.socket, message: dict) -> None:
     with contextlib.suppress(OSError):  # a job that is gone is heard of in the loop
         job.sendall(json.dumps(message).encode() + b"\n")
+
+
+def _signal(server: subprocess.Popen, number: int) -> bool:
+    """Send a signal to the server's process group; whether there was anybody to get it."""
+    try:
+        os.killpg(server.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _end_with_parent() -> None:

@@ -188,6 +188,7 @@ class OpenAIEngine:
     async def _served(self) -> dict:
         """What the server says about the model, nothing if it has no list of models."""
         async with httpx2.AsyncClient(**self._client) as client:
+            detail = ""
             for attempt in range(self.attempts):
                 try:
                     answer = await client.get(f"{self.url}/models")

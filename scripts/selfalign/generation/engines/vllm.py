@@ -54,17 +54,17 @@ class VllmEngine:
         facts = (_version(), engine["dtype"], model["context"], model_digest(model["path"], model["revision"]))
         self.fingerprint = hashlib.sha256("\n".join(["vllm 2", *map(str, facts)]).encode()).hexdigest()
 
-    def _load(self) -> None:
+    def _load(self) -> Any:
         """Load the model when it is first needed: where the cache answers all requests it never is."""
         try:
             import torch
-            import vllm
-            from vllm.v1.engine.exceptions import EngineDeadError
+            import vllm  # pyright: ignore[reportMissingImports]  # only where it is used
+            from vllm.v1.engine.exceptions import EngineDeadError  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise EngineError(f"engine.kind vllm: the package cannot be imported ({error}); install vllm==0.32.0 again") from error
         self._vllm, self._dead = vllm, EngineDeadError
         try:
-            self._llm = vllm.LLM(
+            llm = vllm.LLM(  # pyright: ignore[reportAttributeAccessIssue]
                 model=self._model["path"],
                 revision=self._model["revision"] or None,
                 dtype=self._engine["dtype"],
@@ -79,8 +79,9 @@ class VllmEngine:
         except (OSError, ValueError, RuntimeError) as error:
             raise EngineError(f"model {self._model['path']}: vLLM cannot load it ({' '.join(str(error).split())[:300]})") from error
         self.gpus = self._engine["tensor_parallel"] if torch.cuda.is_available() else 0
-        self._tokenizer = self._llm.get_tokenizer()
-        self._context = self._llm.llm_engine.model_config.max_model_len
+        self._tokenizer = llm.get_tokenizer()
+        self._context = llm.llm_engine.model_config.max_model_len
+        return llm
 
     def close(self) -> None:
         """Give back the model's memory: vLLM keeps it in processes of its own."""
@@ -93,7 +94,7 @@ class VllmEngine:
         if not requests:
             return
         if self._llm is None:
-            self._load()
+            self._llm = self._load()
         engine = self._llm.llm_engine
         queue = deque(requests)
         waiting: dict[str, _Question] = {}  # by a name of this call alone: outputs of a call that was left early may still come
