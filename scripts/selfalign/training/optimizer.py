@@ -6,7 +6,7 @@ torch.optim.Adafactor cannot do (it always multiplies by the parameter's RMS and
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -17,8 +17,9 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], cfg: dict) -> torch
     """The optimizer of the config's `training`, without weight decay; its rate is set before every step."""
     parameters = list(parameters)
     if cfg["optimizer"] == "adafactor":
-        kind = SharedAdafactor if isinstance(parameters[0], DTensor) else Adafactor
-        return kind(parameters, lr=cfg["learning_rate"], scale_parameter=False, relative_step=False, warmup_init=False)
+        shared = [parameter for parameter in parameters if isinstance(parameter, DTensor)]  # all of them or none
+        settings = {"lr": cfg["learning_rate"], "scale_parameter": False, "relative_step": False, "warmup_init": False}
+        return SharedAdafactor(shared, **settings) if shared else Adafactor(parameters, **settings)
     return torch.optim.AdamW(parameters, lr=cfg["learning_rate"], weight_decay=0.0)
 
 
@@ -43,7 +44,7 @@ class SharedAdafactor(Adafactor):
         for shared, one in zip(self._shared, self.param_groups[0]["params"], strict=True):
             if shared.grad is None:
                 continue
-            one.data, one.grad = shared.full_tensor(), shared.grad.full_tensor()
+            one.data, one.grad = shared.full_tensor(), cast(DTensor, shared.grad).full_tensor()
             super().step()
             shared.copy_(distribute_tensor(one.data, shared.device_mesh, shared.placements, src_data_rank=None))
             one.data, one.grad = torch.empty(0, dtype=shared.dtype, device=shared.device), None
