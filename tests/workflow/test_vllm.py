@@ -1,4 +1,4 @@
-"""All model steps through vLLM for real, in process and through its server: the same rows are asked for, none is lost, all is accounted for."""
+"""All model steps through vLLM's server for real, in the real workflow, and a job with vLLM in process: no row is lost, all is accounted for."""
 
 import json
 import os
@@ -18,39 +18,45 @@ pytestmark = pytest.mark.skipif(
     find_spec("vllm") is None and "SELFALIGN_NEEDS_VLLM" not in os.environ, reason="vLLM is not installed; .ci/vllm runs this"
 )
 STEPS = {"seeds": "judge_seeds", "concepts": "extract_concepts", "instructions": "write_instructions", "responses": "write_responses"}
+DRAWS = {"seeds": 1, "concepts": 1, "instructions": 1, "responses": 2}
+# GB of cache; threads where the system puts them, since another process may hold a core.
 ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-CHANGES = {
+CONFIG = {
     "sources": [{"name": "library", "kind": "stdlib", "licence": "PSF-2.0", "limit": 60}],
     "functions": {"type_checker": "none"},
     "concepts": {"examples": 2, "prefixes": 2, "draws": 1, "max_new_tokens": 48},
     "instructions": {"examples": 2, "prefixes": 2, "draws": 1, "max_new_tokens": 60},
     "responses": {"examples": 1, "prefixes": 2, "draws": 2, "temperature": 0.3, "max_new_tokens": 320},
-}
-ENGINES = {
-    "transformers": (1, {"kind": "transformers", "dtype": "float32"}),
-    "vllm": (1, {"kind": "vllm", "dtype": "float32"}),
-    "openai": (2, {"kind": "openai", "server": "vllm", "dtype": "float32", "batch_size": 32}),
+    "shards": 2,
+    "engine": {"kind": "openai", "server": "vllm", "dtype": "float32", "batch_size": 32},
 }
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """A run by engine: all four steps, from the same functions."""
-    made = {}
+def served(tmp_path_factory):
+    """A run of all four steps, two shards each, on a server that its jobs start."""
     patch = pytest.MonkeyPatch()
     for name, value in ENVIRONMENT.items():
         patch.setenv(name, value)
-    for kind, (shards, engine) in ENGINES.items():
-        project = Project(tmp_path_factory.mktemp(kind) / "project", {**CHANGES, "shards": shards, "engine": engine})
-        project.log = project.snakemake(*(f"results/responses/{s}.parquet" for s in range(shards)))
-        made[kind] = project
-    yield made
+    project = Project(tmp_path_factory.mktemp("served") / "project", CONFIG)
+    project.log = project.snakemake("results/responses/0.parquet", "results/responses/1.parquet")
+    yield project
     patch.undo()
 
 
-def rows(project, folder) -> dict[str, dict]:
+@pytest.fixture(scope="module")
+def in_process(served, tmp_path_factory):
+    """The same functions, judged with vLLM in the job's own process: one shard of them."""
+    project = served.copy(tmp_path_factory.mktemp("in_process") / "project")
+    project.config["engine"] = {"kind": "vllm", "dtype": "float32"}
+    project.write_config()
+    project.snakemake("results/seeds/0.parquet")
+    return project
+
+
+def rows(project, folder, shards="*") -> dict[str, dict]:
     found = {}
-    for path in (project.folder / "results" / folder).glob("*.parquet"):
+    for path in (project.folder / "results" / folder).glob(f"{shards}.parquet"):
         table = pq.read_table(path, partitioning=None)
         if "/" not in folder:
             assert table.schema.equals(SCHEMAS[folder]), path
@@ -58,52 +64,50 @@ def rows(project, folder) -> dict[str, dict]:
     return found
 
 
-def stats(project, rule) -> list[dict]:
-    return [json.loads(path.read_text()) for path in sorted((project.folder / "results" / "stats" / rule).iterdir())]
+def stats(project, rule, shards="*") -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted((project.folder / "results" / "stats" / rule).glob(f"{shards}.json"))]
 
 
-@pytest.mark.parametrize("kind", ["vllm", "openai"])
-def test_every_row_that_was_asked_for_is_kept_or_dropped(runs, kind):
-    project, draws = runs[kind], {"seeds": 1, "concepts": 1, "instructions": 1, "responses": 2}
-    parents = rows(project, "functions")
+def test_every_row_that_was_asked_for_is_kept_or_dropped(served):
+    parents = rows(served, "functions")
     for dataset, rule in STEPS.items():
-        kept, dropped = rows(project, dataset), rows(project, f"dropped/{dataset}")
-        asked = set(parents) if dataset == "seeds" else {row_id(rule, parent, draw) for parent in parents for draw in range(draws[dataset])}
+        kept, dropped = rows(served, dataset), rows(served, f"dropped/{dataset}")
+        asked = set(parents) if dataset == "seeds" else {row_id(rule, parent, draw) for parent in parents for draw in range(DRAWS[dataset])}
         assert not kept.keys() & dropped.keys() and kept.keys() | dropped.keys() == asked, dataset
         assert {row["reason"] for row in dropped.values()} <= set(REASONS[rule]) - {"engine_failed"}
-        assert len(kept) >= 0.5 * len(asked) or dataset == "seeds", f"{dataset}: the text does not parse"
-        assert kept
+        assert kept, f"{dataset}: nothing for the next step"
         parents = kept
 
 
-@pytest.mark.parametrize("kind", ["vllm", "openai"])
-def test_requests_and_tokens_are_accounted_for(runs, kind):
+def test_requests_and_tokens_are_accounted_for(served):
     for dataset, rule in STEPS.items():
-        asked = len(rows(runs[kind], dataset)) + len(rows(runs[kind], f"dropped/{dataset}"))
-        jobs = stats(runs[kind], rule)
+        asked = len(rows(served, dataset)) + len(rows(served, f"dropped/{dataset}"))
+        jobs = stats(served, rule)
+        assert len(jobs) == 2
         assert sum(job["requests"] for job in jobs) == asked == sum(sum(job["finish"].values()) for job in jobs)
         assert sum(sum(job["fewshot"]["orders"].values()) for job in jobs) == asked
-        for job in jobs:
-            assert 0 < job["computed_tokens"] < job["prompt_tokens"], "the prefix cache answers a part"
-            assert job["output_tokens"] >= job["requests"] - job["finish"]["prompt_too_long"]
+        assert 0 < sum(job["computed_tokens"] for job in jobs) < sum(job["prompt_tokens"] for job in jobs), "the prefix cache answers a part"
+        assert all(job["output_tokens"] >= job["requests"] - job["finish"]["prompt_too_long"] for job in jobs)
 
 
-def test_engines_agree_on_the_judge_and_count_the_same_prompts(runs):
-    judged = {kind: rows(project, "seeds") for kind, project in runs.items()}
-    tokens = {kind: sum(job["prompt_tokens"] for job in stats(project, "judge_seeds")) for kind, project in runs.items()}
-    for kind in ("vllm", "openai"):
-        both = judged[kind].keys() & judged["transformers"].keys()
-        assert len(both) >= 0.9 * len(judged["transformers"])
-        for row in both:
-            assert judged[kind][row]["score"] == pytest.approx(judged["transformers"][row]["score"], abs=0.01)
-        assert tokens[kind] == tokens["transformers"]
+def test_in_process_and_served_agree_on_the_judge_and_count_the_same_prompts(served, in_process):
+    def scores(project) -> dict[str, float]:
+        kept = {row: value["score"] for row, value in rows(project, "seeds", 0).items()}
+        judged = {row: value for row, value in rows(project, "dropped/seeds", 0).items() if value["reason"] == "judged_no"}
+        return kept | {row: float(value["detail"].removeprefix("score ")) for row, value in judged.items()}
+
+    ours = scores(in_process)
+    assert ours == pytest.approx(scores(served), abs=0.01)
+    (one,), (other,) = stats(in_process, "judge_seeds", 0), stats(served, "judge_seeds", 0)
+    assert ours and one["prompt_tokens"] == other["prompt_tokens"] and one["finish"] == other["finish"]
+    assert 0 < one["computed_tokens"] < one["prompt_tokens"]
 
 
-def test_one_server_for_all_jobs_and_none_afterwards(runs):
+def test_one_server_for_all_jobs_and_none_afterwards(served):
     """Both shards and all four steps: eight jobs."""
-    assert runs["openai"].log.count("starting a model server") == 1
+    assert served.log.count("starting a model server") == 1
     end = time.monotonic() + 90
-    while (left := servers(runs["openai"].folder)) and time.monotonic() < end:
+    while (left := servers(served.folder)) and time.monotonic() < end:
         time.sleep(1)
     assert not left
 

@@ -1,5 +1,6 @@
 """judge_seeds: does the docstring say enough to write the function again? The model's log-probabilities of Yes and No decide."""
 
+import math
 import re
 
 import pyarrow as pa
@@ -39,6 +40,8 @@ def judge_score(completion: Completion, threshold: float) -> float | None:
     """log P(Yes) - log P(No) of a good seed, None if the engine has no log-probabilities; Rejected for any other."""
     if completion.logprobs:
         score = round(completion.logprobs[0] - completion.logprobs[1], _DECIMALS)
+        if math.isnan(score):
+            raise Rejected("unparsable", f"log-probabilities {completion.logprobs}")
         if not score > threshold:
             raise Rejected("judged_no", f"score {score}")
         return score

@@ -1,5 +1,5 @@
-"""A model server for tests: python shared_server.py <port> <folder> [die]. It leaves its process ids in the folder, has a child that
-ignores SIGTERM, and answers each prompt with its last word."""
+"""A model server for tests: python shared_server.py <port> <folder> [model]. It leaves its process ids in the folder, has a child that
+ignores SIGTERM, and answers each prompt with its last word; model `die` does not load, `mortal` dies after eight answers."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+answered = []
 port, folder = int(sys.argv[1]), sys.argv[2]
 
 
@@ -31,6 +32,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         time.sleep(0.05)
+        answered.append(body)
+        if sys.argv[3:] == ["mortal"] and len(answered) > 8:
+            os._exit(1)
         self.answer({"choices": [{"text": body["prompt"].split()[-1], "finish_reason": "stop"}]})
 
 

@@ -246,7 +246,7 @@ def test_a_server_that_has_gone_does_not_hold_up_the_other_rows(server):
     done = run(engine, rows(30))
     assert {c.finish_reason for c in done.values()} == {"failed"}
     attempts = sorted(c.detail.rpartition("(")[2] for c in done.values())
-    assert attempts.count("4 attempts)") <= 8 and attempts.count("1 attempts)") >= 22
+    assert attempts.count("4 attempts)") <= 8 and attempts.count("1 attempt)") >= 22
 
 
 def test_no_server_no_model_no_key_are_one_clear_line(server):

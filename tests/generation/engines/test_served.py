@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,29 @@ def test_a_keeper_that_is_killed_leaves_no_server(start, tmp_path):
     assert answers(again, 5) == expected(5), "the socket that the keeper left is in nobody's way"
 
 
+def test_a_server_that_is_killed_is_started_again_and_no_row_is_lost(part, tmp_path, capsys):
+    engine = open_engine(part[0], {**part[1], "retries": 1}, None)
+    done = []
+    for completion in engine.complete([Request(f"{at}", "a prefix ", f"word{at}", at, 0.7, 9, ()) for at in range(40)]):
+        done.append(completion)
+        if len(done) == 10:
+            os.kill(pids(tmp_path)[0], signal.SIGKILL)
+    engine.close()
+    assert {f"{c.id} {c.text}" for c in done} == expected(40) and len(done) == 40
+    assert len(pids(tmp_path)) == 4, "a second server with its child"
+    assert "the model server is gone (it ended with exit code -9" in capsys.readouterr().err
+    os.kill(pids(tmp_path)[2], signal.SIGTERM)
+
+
+def test_a_server_that_always_dies_leaves_failed_rows(part, tmp_path):
+    engine = open_engine({**part[0], "path": "mortal"}, {**part[1], "retries": 0}, None)
+    done = list(engine.complete([Request(f"{at}", "a prefix ", f"word{at}", at, 0.7, 9, ()) for at in range(200)]))
+    engine.close()
+    assert sorted(c.id for c in done) == sorted(str(at) for at in range(200))
+    assert {c.finish_reason for c in done} == {"stop", "failed"}
+    assert len(pids(tmp_path)) == 6, "two more attempts, then no more"
+
+
 def test_an_idle_server_makes_room_for_another_model(part, tmp_path, monkeypatch):
     monkeypatch.setattr(served, "_LINGER_SECONDS", 600.0)
     model, cfg = part
@@ -150,6 +174,14 @@ def test_without_requests_no_server_is_started(part, tmp_path):
     assert list(engine.complete([])) == []
     engine.close()
     assert not pids(tmp_path)
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vllm is installed")
+@pytest.mark.parametrize("values", [{"kind": "vllm"}, {"kind": "openai", "server": "vllm"}])
+def test_without_vllm_the_line_says_what_to_install(part, values):
+    model, cfg = part
+    with pytest.raises(EngineError, match="the package is not installed; install vllm==.*, or "):
+        open_engine(model, {**cfg, "dtype": "float32", **values}, None)
 
 
 def test_a_server_that_does_not_run_is_one_clear_line(part):

@@ -27,6 +27,7 @@ VLLM = "vllm"  # engine.server that stands for vLLM's own server with this confi
 _START_SECONDS = 3600.0  # for a server to load its model
 _SAY_SECONDS = 10.0
 _LINGER_SECONDS = 45.0  # that a server waits for the next job
+_RESTARTS = 2  # of a server that ends while this job needs it
 _CONNECT_SECONDS = 60.0  # for a keeper that was started to listen
 # What decides which GPUs a server sees, and how long it may live: jobs that differ in these do not share one.
 _SURROUNDINGS = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")
@@ -44,6 +45,7 @@ class ServedEngine:
         self._lease: socket.socket | None = None
         self.gpus = 0  # the server's are shared by jobs
         self._client: OpenAIEngine | None = None
+        self._restarts = 0
         self._whole = True  # no call of complete was left early, as by an error
 
     def complete(self, requests: Sequence[Request]) -> Iterator[Completion]:
@@ -51,12 +53,35 @@ class ServedEngine:
         if not requests:
             return
         self._whole = False
-        if self._client is None:
-            eager = ["--enforce-eager"] if self._engine["server"] == VLLM and not _has_gpu() else []
-            self._lease, url = join_server([*self.command, *eager], self._digest)
-            self._client = OpenAIEngine(self._model, {**self._engine, "url": url})
-        yield from self._client.complete(requests)
+        left = list(requests)
+        while left:
+            if self._client is None:
+                eager = ["--enforce-eager"] if self._engine["server"] == VLLM and not _has_gpu() else []
+                self._lease, url = join_server([*self.command, *eager], self._digest)
+                self._client = OpenAIEngine(self._model, {**self._engine, "url": url})
+            again: set[str] = set()
+            for completion in self._client.complete(left):
+                if completion.finish_reason == "failed" and self._restarts < _RESTARTS and self._ended():
+                    again.add(completion.id)
+                else:
+                    yield completion
+            left = [request for request in left if request.id in again]
+            if left:
+                self._restarts += 1
+                say(f"the model server is gone ({self._ended()}); another one for {len(left)} rows")
+                self._lease.close()
+                self._lease = self._client = None
         self._whole = True
+
+    def _ended(self) -> str:
+        """What is known about the end of the server; "" while it runs."""
+        try:
+            said = self._lease.recv(1 << 16, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return ""
+        except OSError:
+            said = b""
+        return json.loads(said.splitlines()[-1])["error"] if said.endswith(b"\n") else "its keeper was killed"
 
     def close(self) -> None:
         """Leave the server; it stops if no job is left, after some seconds or, if this one has failed, at once."""
@@ -191,4 +216,4 @@ def _hear(lease: socket.socket, start: float) -> dict | None:
             return None
         said += more
     lease.settimeout(None)
-    return json.loads(said)
+    return json.loads(said.splitlines()[-1])
