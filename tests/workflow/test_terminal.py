@@ -68,4 +68,7 @@ def test_ending_of_a_finished_run_names_the_report_and_the_model(tmp_path):
         (tmp_path / file).write_text("")
     text = ending(str(tmp_path))
     assert "judge_seeds                2,000       1,200         800      60 s" in text
+    assert "asks for them again" not in text
+    (tmp_path / "stats" / "judge_seeds" / "1.json").write_text('{"rows_in": 1000, "kept": 600, "dropped": 400, "seconds": 30, "failed": 7}')
+    assert "7 rows had no answer" in ending(str(tmp_path)) and "selfalign run" in ending(str(tmp_path))
     assert f"open {tmp_path}/report.html" in text and "selfalign respond" in text

@@ -56,12 +56,21 @@ def ending(results: str) -> str:
     places = {"dataset/train.parquet": "dataset", "model": "model", "summary.json": "summary", "report.html": "report"}
     found = {name: f"{results}/{path}" for path, name in places.items() if (Path(results) / path).exists()}
     lines += ["", *(f"{name:<10}{path}" for name, path in found.items())]
-    return "\n".join([*lines, f"{'next':<10}{_next(results, found)}"])
+    lines.append(f"{'next':<10}{_next(results, found)}")
+    if failed := sum(job.get("failed", 0) for jobs in stats.values() for job in jobs):
+        again = f"{_program()}/selfalign run (with the same --configfile, if you gave one) asks for them again"
+        lines.append(f"{'failed':<10}{failed:,} rows had no answer from the model or the sandbox: {again}")
+    return "\n".join(lines)
+
+
+def _program() -> Path:
+    """Where the commands are, as short as it can be said."""
+    command = Path(sys.executable).parent
+    return command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
 
 
 def _next(results: str, found: Iterable[str]) -> str:
-    command = Path(sys.executable).parent
-    program = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
+    program = _program()
     if "report" in found:
         return f"open {results}/report.html, or ask the model: {program}/selfalign respond 'Write a function that …' --model {results}/model"
     return f"{program}/snakemake goes on from here to the model and the report (with the same --configfile, if you gave one)"

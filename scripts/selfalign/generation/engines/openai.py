@@ -205,15 +205,16 @@ class OpenAIEngine:
             return Completion(request.id, "", "failed", f"HTTP {status}: {said}")
         try:
             data = answer.json()
+            if "error" in data and not data.get("choices"):
+                raise _Retry(f"an error in place of a completion: {said}")
+            if (count := len(data["choices"])) != 1:
+                raise ValueError(f"{count} choices, 1 was asked for")
             (choice,) = data["choices"]
             text, reason = choice["text"], choice["finish_reason"]
             if not isinstance(text, str) or not isinstance(reason, str) or reason in ("abort", "error", "content_filter"):
                 raise ValueError(f"finish_reason {reason!r}")
             logprobs = _choice_logprobs(choice.get("logprobs"), request.choices)
-            usage = data.get("usage") or {}
-            prompt_tokens = int(usage.get("prompt_tokens") or 0)
-            cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
-            output_tokens = int(usage.get("completion_tokens") or 0)
+            prompt_tokens, cached, output_tokens = _usage(data)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             raise _Retry(f"no completion in the answer ({type(error).__name__}: {error}): {said}") from error
         text = _SURROGATE.sub("\ufffd", text)
@@ -272,6 +273,17 @@ def _retry_after(value: str) -> float:
         return max(0.0, float(value) if value.replace(".", "", 1).isdigit() else (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return 0.0
+
+
+def _usage(data: dict) -> tuple[int, int, int]:
+    """(prompt tokens, those of them that were cached, output tokens) as the server counts them; 0 where it does not."""
+    usage = data.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    counts = (usage.get("prompt_tokens"), cached, usage.get("completion_tokens"))
+    prompt, cached, output = (count if isinstance(count, int) else 0 for count in counts)
+    return prompt, min(cached, prompt), output
 
 
 def _echoed(start: int, request: Request, answer: Any) -> Completion:
