@@ -1,10 +1,10 @@
 """Speed, memory and quality of the data steps, on functions of the packages that are installed here.
 
     make bench-data                                        # installs text-dedup into an environment of its own, then
-    python bench/bench_data.py [--compared 20000] [--scaled 1000000] [--judged 600] [--parts extract,dedup,scale,filter,decontaminate]
+    python bench/bench_data.py [--compared 20000] [--scaled 1000000] [--judged 600] [--parts extract,dedup,mutate,scale,filter,decontaminate]
 
-extract: all installed packages. dedup: a corpus of mutated functions with known duplicates through this project, plain datasketch and, where
-`--text-dedup` names a Python that has it, text-dedup. scale: this project alone on a corpus of `--scaled` texts, through files as in the workflow.
+extract: all installed packages. dedup: mutated functions with known duplicates through this project, plain datasketch and, where `--text-dedup` names a Python that has it, text-dedup. mutate: writes a corpus of `--scaled` texts; scale: this project alone on it, through files as in
+the workflow.
 filter: the static filters with the type checkers against a pass of basedpyright over every function. decontaminate: 10,000 patterns.
 Each part runs in a process of its own, whose peak memory is printed. Rates are per second of CPU time of all its processes together, which is
 what a core does on a machine that is free.
@@ -38,6 +38,8 @@ from selfalign.dedup.signatures import sign, signature_schema
 
 DEDUP = {"threshold": THRESHOLD, "ngram": 5, "permutations": 250}
 PATTERNS = 10_000
+SHARDS = 32
+SCALED = pa.schema([("id", pa.string()), ("text", pa.string()), ("family", pa.int64())])
 
 
 def cpu_seconds() -> float:
@@ -82,8 +84,8 @@ def extract(path: str) -> None:
     print(f"{'':32} {kept.num_rows:,} kept of {size:,} files")
 
 
-def deduplicate(shards: list[tuple[list[str], list[str]]], folder: Path, verify: str) -> dict[str, str]:
-    """The project's near-dedup over (ids, texts) of each shard, through files as the rules do it: id -> representative."""
+def deduplicate(shards: list[tuple[list[str], list[str]]], folder: Path, verify: str) -> list[Path]:
+    """The project's near-dedup over (ids, texts) of each shard, through files as the rules do it: the keep-lists."""
     cfg = {**DEDUP, "verify": verify}
     size, threshold = cfg["permutations"], cfg["threshold"]
     bands = []
@@ -96,6 +98,11 @@ def deduplicate(shards: list[tuple[list[str], list[str]]], folder: Path, verify:
     write_table(link(bands, 0, 1, np.zeros(0, np.uint64), cfg), links, LINKS, sort_by=LINKS.names)
     lists = [folder / "clusters" / path.name for path in bands]
     write_keep_lists([links], bands, shards, cfg, lists, folder / "spool")
+    return lists
+
+
+def representatives_of(lists: list[Path]) -> dict[str, str]:
+    """id -> representative, from keep-lists."""
     table = read_shards(lists)
     return dict(zip(table["id"].to_pylist(), table["representative"].to_pylist(), strict=True))
 
@@ -111,8 +118,10 @@ def dedup(functions: str, count: int, text_dedup: str) -> None:
     sign(ids[:10], rows[:10], DEDUP["ngram"], DEDUP["permutations"])  # compiled, or loaded from the cache of compiled code
     speeds = {}
     for verify in ("signature", "jaccard"):
-        with tempfile.TemporaryDirectory() as folder, Clock() as clock:
-            found = deduplicate([(ids, rows)], Path(folder), verify)
+        with tempfile.TemporaryDirectory() as folder:
+            with Clock() as clock:
+                lists = deduplicate([(ids, rows)], Path(folder), verify)
+            found = representatives_of(lists)
         name = f"selfalign, verify: {verify}"
         speeds[name] = len(rows) / clock.cpu
         print(clock.line(name, len(rows)), quality([found.get(row, row) for row in ids], truth), sep=", ")
@@ -177,21 +186,48 @@ def _nearest_kept(rows: list[str], left: set[int]) -> list[int]:
     return groups
 
 
+def write_scaled(functions: str, count: int) -> None:
+    """The large corpus of mutated functions, in shards (id, text, family)."""
+    texts = pq.read_table(functions, columns=["content"])["content"].to_pylist()
+    folder = scaled_folder(functions, count)
+    folder.mkdir(exist_ok=True)
+    seen = set()
+    writers = [pq.ParquetWriter(folder / f"{shard}.parquet", SCALED) for shard in range(SHARDS)]
+    waiting: list[list[tuple[str, str, int]]] = [[] for _ in range(SHARDS)]
+    for family, text in mutated(texts, count):
+        row = content_id(text)
+        if row not in seen:
+            seen.add(row)
+            own = waiting[shard_of(row, SHARDS)]
+            own.append((row, text, family))
+            if len(own) == 2000:
+                _flush(writers[shard_of(row, SHARDS)], own)
+    for writer, own in zip(writers, waiting, strict=True):
+        _flush(writer, own)
+        writer.close()
+
+
+def scaled_folder(functions: str, count: int) -> Path:
+    return Path(functions).with_name(f"scaled-{count}")
+
+
 def scale(functions: str, count: int) -> None:
     """The project alone, on a large corpus that is never in memory as a whole."""
-    texts = pq.read_table(functions, columns=["content"])["content"].to_pylist()
-    shards = 32
-    sign(["0" * 16], texts[:1], DEDUP["ngram"], DEDUP["permutations"])
+    paths = [scaled_folder(functions, count) / f"{shard}.parquet" for shard in range(SHARDS)]
+    rows = sum(pq.ParquetFile(path).metadata.num_rows for path in paths)
+    sign(["0" * 16], ["one two three"], DEDUP["ngram"], DEDUP["permutations"])
     with tempfile.TemporaryDirectory() as folder:
-        families = _write_shards(texts, count, shards, Path(folder))
-        del texts
-        reader = _Shards([Path(folder) / f"{shard}.parquet" for shard in range(shards)])
         with Clock() as clock:
-            found = deduplicate(reader, Path(folder), "signature")
+            lists = deduplicate(_Shards(paths), Path(folder), "jaccard")
         size = sum(file.stat().st_size for file in Path(folder).rglob("*.parquet")) / 1e6
+        found = representatives_of(lists)
+    print(clock.line("dedup at scale", rows))
+    families = {}
+    for path in paths:
+        table = pq.read_table(path, columns=["id", "family"], partitioning=None)
+        families.update(zip(table["id"].to_pylist(), table["family"].to_pylist(), strict=True))
     dropped = [row for row, one in found.items() if row != one]
     astray = sum(families[row] != families[found[row]] for row in dropped)
-    print(clock.line("dedup at scale", count))
     print(f"{'':32} {len(dropped):,} dropped, {astray} of them for a text of another family, {size:,.0f} MB of files")
 
 
@@ -203,38 +239,19 @@ class _Shards:
 
     def __iter__(self):
         for path in self.paths:
-            table = pq.read_table(path, partitioning=None)
+            table = pq.read_table(path, columns=["id", "text"], partitioning=None)
             yield table["id"].to_pylist(), table["text"].to_pylist()
 
 
-def _write_shards(texts: list[str], count: int, shards: int, folder: Path) -> dict[str, int]:
-    """Write the corpus; the family of each id."""
-    families: dict[str, int] = {}
-    schema = pa.schema([("id", pa.string()), ("text", pa.string())])
-    writers = [pq.ParquetWriter(folder / f"{shard}.parquet", schema) for shard in range(shards)]
-    waiting: list[list[tuple[str, str]]] = [[] for _ in range(shards)]
-    for family, text in mutated(texts, count):
-        row = content_id(text)
-        if row not in families:
-            families[row] = family
-            own = waiting[shard_of(row, shards)]
-            own.append((row, text))
-            if len(own) == 2000:
-                _flush(writers[shard_of(row, shards)], own, schema)
-    for writer, own in zip(writers, waiting, strict=True):
-        _flush(writer, own, schema)
-        writer.close()
-    return families
-
-
-def _flush(writer: pq.ParquetWriter, rows: list[tuple[str, str]], schema: pa.Schema) -> None:
+def _flush(writer: pq.ParquetWriter, rows: list[tuple[str, str, int]]) -> None:
     if rows:
-        writer.write_table(pa.table([[row for row, _ in rows], [text for _, text in rows]], schema=schema))
+        writer.write_table(pa.table(list(map(list, zip(*rows, strict=True))), schema=SCALED))
         rows.clear()
 
 
 def judge(functions: str, count: int) -> None:
     """The cascade of filters with each checker, against a pass of basedpyright over every function."""
+    from selfalign.seeds.environment import environment_of
     from selfalign.seeds.filters import filter_functions, static_reason, undefined_names
     from selfalign.seeds.imports import imported_modules, infer_imports
     from selfalign.seeds.parse import function_of
@@ -244,7 +261,8 @@ def judge(functions: str, count: int) -> None:
     table = pq.read_table(functions).slice(0, count)
     rows = table.to_pylist()
     cfg = defaults("functions")
-    undefined = undefined_names(rows)
+    environment = environment_of()
+    undefined = undefined_names(rows, environment.minor)
     programs = []
     for row in rows:
         tree = function_of(row["content"])
@@ -252,7 +270,7 @@ def judge(functions: str, count: int) -> None:
         modules = sorted({module.partition(".")[0] for module in imported_modules(tree, imports) if not module.startswith(".")})
         programs.append(Program(row["id"], row["content"], tuple(imports), tuple(modules)))
     with Clock() as clock:
-        verdicts = type_check(programs, "basedpyright", cfg["type_check_seconds"], None)
+        verdicts = type_check(programs, "basedpyright", cfg["type_check_seconds"], None, environment)
     print(clock.line("basedpyright on everything", len(rows), "functions"))
     alone = clock.cpu
     passes = {row["id"] for row in rows if verdicts[row["id"]][0] == "ok" and not static_reason(function_of(row["content"]), row["content"], cfg)}
@@ -305,7 +323,7 @@ def main() -> None:
     parser.add_argument("--scaled", type=int, default=1_000_000, help="texts that this project deduplicates alone")
     parser.add_argument("--judged", type=int, default=600, help="functions that the type checkers judge")
     parser.add_argument("--text-dedup", default="", help="a Python that has text-dedup 0.4.0")
-    parser.add_argument("--parts", default="extract,dedup,scale,filter,decontaminate")
+    parser.add_argument("--parts", default="extract,dedup,mutate,scale,filter,decontaminate")
     parser.add_argument("--corpus", default="cache/bench/functions.parquet", help="where the extracted functions lie, so that parts can run alone")
     arguments = parser.parse_args()
     parts = arguments.parts.split(",")
@@ -315,6 +333,8 @@ def main() -> None:
         alone(extract, arguments.corpus)
     if "dedup" in parts:
         alone(dedup, arguments.corpus, arguments.compared, arguments.text_dedup)
+    if "mutate" in parts:
+        alone(write_scaled, arguments.corpus, arguments.scaled)
     if "scale" in parts:
         alone(scale, arguments.corpus, arguments.scaled)
     if "filter" in parts:

@@ -22,8 +22,10 @@ class NoBenchmarks:
     def find(self, texts):
         return [None] * len(texts)
 
+    find_renamed = find
 
-class Benchmark:
+
+class Benchmark(NoBenchmarks):
     """Holds one problem, which is its text."""
 
     def __init__(self, text):

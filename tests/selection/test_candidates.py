@@ -76,3 +76,12 @@ def test_the_code_that_is_compared_is_the_implementation_alone(passed, response)
     executed, instructions = passed({"Do it.": [response()]})
     kept, _ = choose_responses(executed, instructions, CLEAN, 1)
     assert texts_to_compare(kept) == {"instruction": ["Do it."], "response": [response()], "code": ["def f(x):\n    return x + 1\n"]}
+
+
+def test_a_benchmark_solution_under_other_names_is_no_response(passed, response):
+    body = "y = [z for z in range(x) if z % 3 == 1]\n    return sum(y) + len(y) - x"
+    solution = "def count(n):\n    " + body.replace("x", "n").replace("y", "found").replace("z", "item")
+    demo = Decontamination([[Problem("demo", "Demo/9", (), (solution,))]], 10)
+    kept, dropped = choose(passed({"Do it.": [response(body=body), response()]}), demo)
+    assert [row["response"] for row in kept] == [response()]
+    assert [(row["reason"], row["detail"]) for row in dropped] == [("contaminated", "demo Demo/9 (its solution under other names)")]

@@ -29,10 +29,12 @@ _MARGIN = 0.1
 _CHUNK_TEXTS = 2048
 
 
-def needed_agreement(cfg: dict, permutations: int) -> int:
-    """In how many places two sketches must agree to be linked. `cfg` is a near_dedup of the config."""
-    threshold = cfg["threshold"] - (_MARGIN if cfg["verify"] == "jaccard" else 0)
-    return int(np.ceil(permutations * (max(threshold, 0) * (1 - _CHANCE) + _CHANCE) - 1e-9))
+def needed_agreement(cfg: dict, permutations: int) -> tuple[int, int]:
+    """In how many places two sketches must agree to be linked, and to be linked for sure. `cfg` is a near_dedup of the config."""
+    margin = _MARGIN if cfg["verify"] == "jaccard" else 0
+    shares = (min(max(cfg["threshold"] + change, 0), 1) * (1 - _CHANCE) + _CHANCE for change in (-margin, margin))
+    linked, sure = (int(np.ceil(permutations * share - 1e-9)) for share in shares)
+    return linked, sure
 
 
 def link(files: Sequence[str | PathLike], group: int, groups: int, excluded: np.ndarray, cfg: dict) -> pa.Table:
@@ -67,8 +69,11 @@ def _column(files: Iterable[str | PathLike], name: str) -> np.ndarray:
     return np.concatenate([read_shard(path, [name])[name].to_numpy() for path in files])
 
 
-def _stars(sketches: np.ndarray, rows: np.ndarray, keys: np.ndarray, needed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(members, centres) of one band's stars. `rows` are places in `sketches` in order of id, `keys` their band keys."""
+def _stars(sketches: np.ndarray, rows: np.ndarray, keys: np.ndarray, needed: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """(members, centres) of one band's stars. `rows` are places in `sketches` in order of id, `keys` their band keys.
+
+    A row that is linked but not for sure goes into the next star too: its link may not stand the comparison of the texts.
+    """
     order = np.argsort(keys, kind="stable")
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
     for _ in range(_ROUNDS):
@@ -80,9 +85,9 @@ def _stars(sketches: np.ndarray, rows: np.ndarray, keys: np.ndarray, needed: int
             break
         equal = np.empty(len(order), np.uint32)
         count_equal(sketches, rows[order], rows[centre], equal)
-        alike = equal >= needed
+        alike = equal >= needed[0]
         found.append((rows[order[alike]], rows[centre[alike]]))
-        order = order[~alike]
+        order = order[equal < needed[1]]
     members, centres = zip(*found, strict=True)
     return np.concatenate(members), np.concatenate(centres)
 

@@ -29,6 +29,8 @@ class Benchmarks(Protocol):
 
     def find(self, texts: Sequence[str]) -> Sequence[object | None]: ...
 
+    def find_renamed(self, codes: Sequence[str]) -> list[object | None]: ...
+
 
 def filter_functions(
     functions: pa.Table,
@@ -61,6 +63,9 @@ def filter_functions(
         elif hit is not None:
             reasons[row["id"]] = ("contaminated", str(hit))
     left = [row for row in rows if row["id"] not in reasons]
+    renamed = benchmarks.find_renamed([row["content"] for row in left])
+    reasons |= {row["id"]: ("contaminated", str(hit)) for row, hit in zip(left, renamed, strict=True) if hit is not None}
+    left = [row for row in left if row["id"] not in reasons]
     undefined = undefined_names(left, environment.minor)
     programs = []
     for row in left:

@@ -32,9 +32,11 @@ def choose_responses(
     rows = executed.select(["id", "function_id", "instruction_id", "response"]).to_pylist()
     dropped = []
     left = defaultdict(list)
-    for row, hit in zip(rows, benchmarks.find([row["response"] for row in rows]), strict=True):
-        reason = form_reason(row["response"])
-        if reason is None and (hit := in_instruction[row["instruction_id"]] or hit):
+    reasons = [form_reason(row["response"]) for row in rows]
+    codes = ["" if reason else _code(row["response"]) for row, reason in zip(rows, reasons, strict=True)]
+    in_response = zip(benchmarks.find([row["response"] for row in rows]), benchmarks.find_renamed(codes), strict=True)
+    for row, reason, hits in zip(rows, reasons, in_response, strict=True):
+        if reason is None and (hit := next(filter(None, (in_instruction[row["instruction_id"]], *hits)), None)):
             reason = ("contaminated", str(hit))
         if reason:
             dropped.append(_dropped(row, *reason))
@@ -79,6 +81,10 @@ def form_reason(response: str) -> tuple[str, str] | None:
     return None
 
 
+def _code(response: str) -> str:
+    return implementation_of(split_sections(response).implementation)
+
+
 def implementation_of(section: str) -> str:
     """The code of [Implementation], as the execution filter ran it."""
     return "\n".join(code_blocks(section))
@@ -87,5 +93,5 @@ def implementation_of(section: str) -> str:
 def texts_to_compare(candidates: pa.Table) -> dict[str, Sequence[str]]:
     """The texts of the three near-dedup passes, by part: instruction, response, and the code of the implementation."""
     responses = candidates["response"].to_pylist()
-    code = [implementation_of(split_sections(response).implementation) for response in responses]
+    code = [_code(response) for response in responses]
     return {"instruction": candidates["instruction"].to_pylist(), "response": responses, "code": code}

@@ -13,10 +13,12 @@ A text contains a problem if it has, of the n-grams left of one fragment,
 - of n // 2 + 1 words: `HALF_SHARE` of them, for prompts and prose only. That finds short problem statements and those with a changed
   word; solutions are left out, because a line or two of code is too generic.
 
+A solution whose names were all changed has none of its n-grams left: code is also compared by shape (`shapes`).
+
 Measured with n = 10 on HumanEval (164 problems) and an early MBPP+ (399). Found: every prompt; 162 and 399 of the proses; 145 and 315 of the
 solutions (most others have fewer than ten words); prompts under another function name 155 and 399, with one word replaced 163 and 236, with
-three 142 and 36. Flagged by mistake: none of 1,704 functions of the standard library; 59 of 2,000 templated instructions that share
-their phrases with the miniature benchmark.
+three 142 and 36; solutions under other names and without docstring, by shape, 148 and 286. Flagged by mistake: none of 1,704 functions of the
+standard library; 59 of 2,000 templated instructions that share their phrases with the miniature benchmark.
 """
 
 import ast
@@ -36,6 +38,7 @@ import numpy as np
 from selfalign.data.errors import InputError
 from selfalign.dedup.kernels import maybe_known
 from selfalign.dedup.shingles import ngram_hashes, word_hashes, words_of
+from selfalign.selection.shapes import shapes_of
 
 GENERIC_PROBLEMS = 3
 OWN_SHARE = 0.5
@@ -64,6 +67,17 @@ class Hit:
 
     def __str__(self) -> str:
         return f"{self.benchmark} {self.task} ({self.found} of {self.own} n-grams)"
+
+
+@dataclass(frozen=True)
+class RenamedHit:
+    """A benchmark problem whose solution a text contains, under other names."""
+
+    benchmark: str
+    task: str
+
+    def __str__(self) -> str:
+        return f"{self.benchmark} {self.task} (its solution under other names)"
 
 
 @dataclass(frozen=True)
@@ -135,6 +149,13 @@ class Decontamination:
         half = [[(problem, text) for problem in problems for text in problem.statements] for problems in benchmarks]
         self._indices = (_Index(whole, ngram, OWN_SHARE, OWN_NGRAMS, True), _Index(half, ngram // 2 + 1, HALF_SHARE, None, False))
 
+        self._shapes = {shape: problem for problems in reversed(benchmarks) for shape, problem in _specific_shapes(problems)}
+
+    def find_renamed(self, codes: Sequence[str]) -> list[RenamedHit | None]:
+        """For each text of Python code the benchmark problem that one of its functions solves as the benchmark does, but for names; or None."""
+        found = (next((self._shapes[shape] for shape in sorted(shapes_of(code)) if shape in self._shapes), None) for code in codes)
+        return [problem and RenamedHit(problem.benchmark, problem.task) for problem in (found if self._shapes else [None] * len(codes))]
+
     def find(self, texts: Sequence[str]) -> list[Hit | None]:
         """For each text the benchmark problem that it contains (that of which it has the largest share of n-grams), or None."""
         hits: list[Hit | None] = []
@@ -143,6 +164,16 @@ class Decontamination:
             found = [index.find(words, counts) for index in self._indices]
             hits += [min(filter(None, several), key=lambda hit: -hit.found / hit.own, default=None) for several in zip(*found, strict=True)]
         return hits
+
+
+def _specific_shapes(problems: Sequence[Problem]) -> list[tuple[bytes, Problem]]:
+    """The shapes of the solutions of one benchmark, each with the first problem that has it; those of `GENERIC_PROBLEMS` families are left out."""
+    owners: dict[bytes, list[Problem]] = {}
+    for problem in problems:
+        codes = [*problem.solutions, *(statement + solution for statement in problem.statements for solution in problem.solutions)]
+        for shape in sorted(set().union(*map(shapes_of, codes))):
+            owners.setdefault(shape, []).append(problem)
+    return [(shape, several[0]) for shape, several in owners.items() if len({one.family or one.task for one in several}) < GENERIC_PROBLEMS]
 
 
 class _Index:
