@@ -46,6 +46,25 @@ def mean(values):
         frame = frame.f_back
     return 0.0
 """
+REWRITES_BYTES = """
+import marshal
+import sys
+
+def forge(value):
+    if isinstance(value, bytearray):
+        value[:] = marshal.dumps(0.0)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            forge(item)
+
+def mean(values):
+    frame = sys._getframe()
+    while frame:
+        for value in list(frame.f_locals.values()):
+            forge(value)
+        frame = frame.f_back
+    return 0.0
+"""
 PATCHES = "import builtins\nbuiltins.sum = lambda values: 0.0\nbuiltins.all = lambda values: True\ndef mean(values):\n    return 0.0\n"
 
 
@@ -83,7 +102,8 @@ def test_a_solution_that_only_holds_on_the_base_inputs_passes_the_base_benchmark
 
 def test_forged_answers_do_not_pass(tasks):
     (task,) = tasks("humaneval_plus", MEAN)
-    found = verdicts(task, ANYTHING, REWRITES, PATCHES, "import os\nos._exit(0)\n", "import sys\ndef mean(values):\n    sys.exit(0)\n")
+    exits = ("import os\nos._exit(0)\n", "import sys\ndef mean(values):\n    sys.exit(0)\n")
+    found = verdicts(task, ANYTHING, REWRITES, REWRITES_BYTES, PATCHES, *exits)
     assert "passed" not in found and found[0] == "vacuous"
 
 
@@ -125,6 +145,13 @@ def test_a_reference_that_fails_is_no_verdict_on_the_sample(tasks):
     (task,) = tasks("humaneval", {**MEAN, "canonical_solution": "    import no_such_package\n"})
     with pytest.raises(InputError, match="HumanEval/4: the benchmark's own solution fails"):
         verdicts(task, "def mean(values):\n    return 1.0\n")
+
+
+def test_a_large_result_is_handed_over_in_time_and_memory(tasks):
+    """200 MB, of which some problems of MBPP+ have several."""
+    large = "    return bytes(200_000_000)\n"
+    (task,) = tasks("humaneval", {**MEAN, "canonical_solution": large, "base_input": [[[1]]]})
+    assert verdicts(task, "def mean(values):\n" + large) == ["passed"]
 
 
 def test_find_zero_fails_as_in_evalplus_0_3_1(tasks):
