@@ -3,7 +3,7 @@
     make bench-data                                        # installs text-dedup into an environment of its own, then
     python bench/bench_data.py [--compared 20000] [--scaled 1000000] [--judged 600] [--parts extract,dedup,mutate,scale,filter,decontaminate]
 
-extract: all installed packages. dedup: mutated functions with known duplicates through this project, plain datasketch and, where `--text-dedup` names a
+extract: all installed packages. dedup: mutated functions with known duplicates through this project, datasketch and, where `--text-dedup` names a
 Python that has it, text-dedup. mutate: writes a corpus of `--scaled` texts; scale: this project alone on it, through files as in the workflow.
 filter: the static filters with the type checkers against a pass of basedpyright over every function. decontaminate: 10,000 patterns.
 Each part runs in a process of its own, whose peak memory is printed. Rates are per second of CPU time of all its processes together, which is
