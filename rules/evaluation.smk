@@ -107,7 +107,7 @@ rule ablate:
         disk_mb=disk(2000 + 40 * MODEL_MB),
         gpu=max(ENGINE_GPUS, TRAINING_GPUS),
     params:
-        cfg=cfg("model", "engine", "execution", "training", "evaluation", "selection", "decontamination", "ablation", "seed"),
+        cfg=cfg("model", "engine", "execution", "training", "evaluation", *FORM, "decontamination.ngram", "ablation", "seed"),
         data=[benchmark_files(name) for name in EVALUATED],
         cache_dir=CACHE,
         sources=sources("ablate"),

@@ -1,5 +1,8 @@
 # From extracted functions to those that can serve as seeds: near-dedup, static filters, decontamination, type-check.
 
+# What the filters read; near-dedup reaches them as a file.
+FILTERS = [f"functions.{key}" for key in CONFIG["functions"] if key != "near_dedup"]
+
 
 rule sign_functions:
     input:
@@ -125,7 +128,7 @@ rule filter_functions:
         runtime=minutes(10, 30),
         disk_mb=disk(1000, 20),
     params:
-        cfg=cfg("functions", "decontamination", "execution.python"),  # what its programs can import decides
+        cfg=cfg(*FILTERS, "decontamination", "execution.python"),  # what its programs can import decides
         cache_dir=CACHE,
         sources=sources("filter_functions"),
     message:

@@ -4,6 +4,9 @@
 CROSS_EXECUTION = ["execution"] if CONFIG["selection"]["policy"] == "consensus" else []
 CROSS_EXECUTION_MB = CONFIG["execution"]["memory_mb"] * CONFIG["execution"]["workers"] if CROSS_EXECUTION else 0
 
+# What the variation of form reads.
+FORM = [f"selection.{key}" for key in ("keep_explanation", "keep_reasoning", "append_tests")]
+
 
 rule choose_responses:
     input:
@@ -192,7 +195,7 @@ rule select_dataset:
         runtime=minutes(10, 0.2),
         disk_mb=disk(500),
     params:
-        cfg=cfg("selection", "seed"),
+        cfg=cfg(*FORM, "seed"),
         parts=PARTS,
         sources=sources("select_dataset"),
     message:

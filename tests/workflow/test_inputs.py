@@ -3,9 +3,10 @@
 import json
 
 import pyarrow.parquet as pq
-import pytest
 
 from selfalign.data.tables import STEP_OF
+
+ENTRIES = ("functions", "seeds", "concepts", "instructions", "responses", "executed", "dataset")
 
 RESPONSE = (
     "[Reasoning]\nAdd.\n\n[Implementation]\n```python\ndef add_{0}(x):\n    return x + {1}\n```\n\n[Explanation]\nSum of {0}.\n\n"
@@ -25,15 +26,15 @@ def responses():
     return rows
 
 
-@pytest.mark.parametrize("entry", ["functions", "instructions", "dataset"])
-def test_earlier_rules_vanish_from_the_plan(project, entry):
+def test_earlier_rules_vanish_from_the_plan(project):
     (project.folder / "rows.jsonl").write_text("{}")
-    plan = project.plan("--config", f"inputs={{{entry}: rows.jsonl}}")
-    order = list(STEP_OF)
-    before = {STEP_OF[dataset] for dataset in order[: order.index(entry) + 1]} | {"sign_functions", "cluster_functions"}
-    assert plan["import_rows"] == 1 and before.isdisjoint(plan)
-    assert {STEP_OF[dataset] for dataset in order[order.index(entry) + 1 :]} <= plan.keys()
-    assert {"train_model", "evaluate_model", "summarize_run", "render_report", "write_notice"} <= plan.keys()
+    order = [*STEP_OF]
+    for entry in ENTRIES:
+        plan = project.plan("--config", f"inputs={{{entry}: rows.jsonl}}")
+        before = {STEP_OF[dataset] for dataset in order[: order.index(entry) + 1]} | {"sign_functions", "cluster_functions"}
+        assert plan["import_rows"] == 1 and before.isdisjoint(plan), entry
+        assert {STEP_OF[dataset] for dataset in order[order.index(entry) + 1 :]} <= plan.keys(), entry
+        assert {"train_model", "evaluate_model", "summarize_run", "render_report", "write_notice"} <= plan.keys(), entry
 
 
 def test_run_that_enters_at_responses(project):

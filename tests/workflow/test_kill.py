@@ -3,6 +3,7 @@
 SELFALIGN_KILLS=200 pytest tests/workflow/test_kill.py is the long form (docs/rebuild.md); SELFALIGN_KILL_SEED draws other moments.
 """
 
+import contextlib
 import os
 import random
 import shutil
@@ -16,7 +17,8 @@ import psutil
 KILLS = int(os.environ.get("SELFALIGN_KILLS", "20"))
 SEED = int(os.environ.get("SELFALIGN_KILL_SEED", "0"))
 DATASETS = ("extracted", "functions", "seeds", "concepts", "instructions", "responses", "executed", "candidates", "dataset", "dropped", "dedup")
-SECONDS = (0.5, 8.0)  # between two kills
+SECONDS = (0.0, 4.0)  # from the first job of a run to the kill
+AT_ONCE = 0.2  # of the kills do not wait for a job: they hit Snakemake while it plans
 
 
 class Run:
@@ -37,6 +39,14 @@ class Run:
             self.process = subprocess.Popen(
                 command, cwd=self.project.folder, env=self.project.environment(), stdout=log, stderr=log, start_new_session=True
             )
+
+    def wait_for_a_job(self):
+        """Until a process runs below the workflow, or it has ended."""
+        while self.process.poll() is None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if psutil.Process(self.process.pid).children():
+                    return
+            time.sleep(0.05)
 
     def kill(self, rng):
         """Kill the workflow or, as often, one of the processes below it, whichever is there; which it was."""
@@ -75,6 +85,8 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(finished, tmp_path):
     rng, killed = random.Random(SEED), []
     run = Run(project)
     while len(killed) < KILLS:
+        if rng.random() >= AT_ONCE:
+            run.wait_for_a_job()
         time.sleep(rng.uniform(*SECONDS))
         if run.process.poll() == 0:
             assert made(project) == expected

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 from selfalign.data.config import load_config
@@ -24,20 +23,11 @@ connect, socket.socket.connect = socket.socket.connect, refuse
 """
 
 
-@pytest.mark.parametrize(
-    ("change", "line"),
-    [
-        ({"concepts": {"exampels": 2}}, "config: concepts.exampels: unknown key; did you mean concepts.examples?"),
-        ({"shards": "many"}, 'config: shards: must be a whole number, not "many"'),
-        ({"fewshot": "prompts/none.yaml"}, "config: fewshot: prompts/none.yaml: no such file"),
-        ({"model": {"path": "models/none"}}, "config: model.path: models/none: no such file or folder"),
-    ],
-)
-def test_bad_config_is_one_line_and_the_last_word(project, change, line):
-    project.config |= change
+def test_bad_config_is_one_line_and_the_last_word(project):
+    project.config["concepts"] = {"exampels": 2}
     project.write_config()
     output = project.snakemake("--dry-run", ok=False)
-    assert output.splitlines()[-1].startswith(line)
+    assert output.splitlines()[-1].startswith("config: concepts.exampels: unknown key; did you mean concepts.examples?")
     assert "Traceback" not in output and "job" not in output
 
 
@@ -66,22 +56,22 @@ def test_single_target_plans_what_leads_to_it(project):
     }
 
 
-@pytest.mark.parametrize(
-    ("target", "has", "lacks"),
-    [
-        ("datasets", {"select_dataset": 1, "write_notice": 1}, "train_model"),
-        ("model", {"train_model": 1}, "evaluate_model"),
-        ("evaluation", {"evaluate_model": 2}, "render_report"),
-        ("report", {"summarize_run": 1, "render_report": 1}, "ablate"),
-        ("ablation", {"ablate": 1}, "render_report"),
-        ("concepts", {"extract_concepts": 2}, "write_instructions"),
-        ("push", {"export_dataset": 8, "push_dataset": 8}, "train_model"),
-    ],
-)
-def test_named_targets(project, target, has, lacks):
-    plan = project.plan(target)
-    assert has.items() <= plan.items()
-    assert lacks not in plan
+NAMED = {
+    "datasets": ({"select_dataset": 1, "write_notice": 1}, "train_model"),
+    "model": ({"train_model": 1}, "evaluate_model"),
+    "evaluation": ({"evaluate_model": 2, "tabulate_scores": 1}, "render_report"),
+    "report": ({"summarize_run": 1, "render_report": 1}, "ablate"),
+    "ablation": ({"ablate": 1}, "render_report"),
+    "concepts": ({"extract_concepts": 2}, "write_instructions"),
+    "push": ({"export_dataset": 8, "push_dataset": 8}, "train_model"),
+}
+
+
+def test_named_targets(project):
+    for target, (has, lacks) in NAMED.items():
+        plan = project.plan(target)
+        assert has.items() <= plan.items(), target
+        assert lacks not in plan, target
 
 
 def test_preset_plans_without_network_and_without_a_key_of_the_default_config(project):

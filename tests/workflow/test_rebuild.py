@@ -4,12 +4,10 @@ import os
 
 import yaml
 
+from selfalign.data.config import load_config
+
 AFTER_DATASET = {"train_model": 1, "evaluate_model": 1, "summarize_run": 1, "render_report": 1}
 TARGETS = ("results/functions/0.parquet", "results/functions/1.parquet")
-
-
-def test_nothing_to_be_done_after_a_run(filtered):
-    assert "Nothing to be done" in filtered.snakemake(*TARGETS)
 
 
 def test_touch_checkout_and_comments_count_for_nothing(filtered):
@@ -64,10 +62,8 @@ def test_reordered_config_plans_nothing(filtered):
 
 
 def test_two_swapped_values_count(filtered):
-    filtered.config["functions"] = {"forbidden_words": ["todo", "fixme", "bug"], "forbidden_imports": ["os", "sys"]}
-    filtered.write_config()
-    filtered.snakemake(*TARGETS)
-    filtered.config["functions"] = {"forbidden_words": ["os", "sys"], "forbidden_imports": ["todo", "fixme", "bug"]}
+    defaults = load_config(filtered.config)["functions"]
+    filtered.config["functions"] = {"forbidden_words": defaults["forbidden_imports"], "forbidden_imports": defaults["forbidden_words"]}
     filtered.write_config()
     assert filtered.plan(*TARGETS) == {"filter_functions": 2}
 
@@ -86,14 +82,13 @@ def test_same_rows_again_cost_nothing_after_them(filtered):
     assert filtered.plan(*TARGETS) == {}
 
 
-def test_full_run_then_nothing_to_be_done(finished):
-    assert "Nothing to be done" in finished.snakemake()
-
-
-def test_changed_prompt_plans_the_steps_that_see_it(finished, tmp_path):
+def test_after_a_full_run_a_change_plans_the_steps_that_see_it(finished, tmp_path):
     project = finished.copy(tmp_path / "project")
+    assert project.plan() == {}
+
     path = project.folder / "prompts" / "tiny.yaml"
-    fewshot = yaml.safe_load(path.read_text())
+    text = path.read_text()
+    fewshot = yaml.safe_load(text)
     path.write_text("# Another comment.\n" + yaml.safe_dump({key: fewshot[key] for key in reversed(fewshot)}, sort_keys=False))
     assert project.plan() == {}, "a comment, and other keys first"
     fewshot["system"]["responses"] += " Think first."
@@ -101,34 +96,25 @@ def test_changed_prompt_plans_the_steps_that_see_it(finished, tmp_path):
     plan = project.plan()
     assert plan["draw_prompts"] == 1 and plan["write_responses"] == 2 and plan["train_model"] == 1
     assert {"filter_functions", "judge_seeds", "extract_concepts", "write_instructions"}.isdisjoint(plan)
+    path.write_text(text)
 
+    def planned_with(**changes):
+        before = dict(project.config)
+        project.config |= changes
+        project.write_config()
+        plan = project.plan()
+        project.config = before
+        project.write_config()
+        return plan
 
-def test_changed_sample_count_plans_responses_and_what_follows(finished, tmp_path):
-    project = finished.copy(tmp_path / "project")
-    project.config["responses"] = {**project.config["responses"], "draws": 3}
-    project.write_config()
-    plan = project.plan()
+    plan = planned_with(responses={**project.config["responses"], "draws": 3})
     assert {"judge_seeds", "extract_concepts", "write_instructions", "filter_functions"}.isdisjoint(plan)
     assert plan["write_responses"] == 2 and plan["train_model"] == 1
+    assert planned_with(selection={"keep_reasoning": 0.0}) == {"select_dataset": 1, **AFTER_DATASET}
+    assert planned_with(training={**project.config["training"], "learning_rate": 0.002}) == AFTER_DATASET
+    assert planned_with(prices={"gpu_hour": 9.0}) == {"summarize_run": 1, "render_report": 1}
 
-
-def test_changed_generation_module_plans_no_extraction(finished, tmp_path):
-    project = finished.copy(tmp_path / "project")
     project.append("scripts/selfalign/generation/prompts.py", "\nCHANGED = 1\n")
     plan = project.plan()
     assert plan["judge_seeds"] == 2
     assert {"extract_functions", "sign_functions", "cluster_functions", "filter_functions"}.isdisjoint(plan)
-
-
-def test_changed_selection_plans_selection_and_what_follows(finished, tmp_path):
-    project = finished.copy(tmp_path / "project")
-    project.config["selection"] = {"keep_reasoning": 0.0}
-    project.write_config()
-    assert project.plan() == {"select_dataset": 1, **AFTER_DATASET}
-
-
-def test_changed_training_plans_training_and_what_follows(finished, tmp_path):
-    project = finished.copy(tmp_path / "project")
-    project.config["training"] = {**project.config["training"], "learning_rate": 0.002}
-    project.write_config()
-    assert project.plan() == AFTER_DATASET

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 
 import pytest
 
@@ -13,10 +12,6 @@ NEW = '''def harmonic_balance(values, limit):
         total += value / place
     return total
 '''
-
-
-def run(project, *targets):
-    return project.snakemake(command=[sys.executable, "-m", "selfalign.cli", "run", *project.command(*targets)[3:]])
 
 
 def stats(project, rule):
@@ -46,7 +41,7 @@ def test_one_more_function_costs_its_own_calls_and_moves_no_other_shard(finished
     copied.config["sources"] = [*copied.config["sources"], {"name": "more", "kind": "folder", "path": "more", "licence": "MIT"}]
     copied.write_config()
     before, written, rows = copied.times(), copied.files("extracted"), stats(copied, "judge_seeds")
-    run(copied, "dataset")
+    copied.selfalign_run("dataset")
     assert sum(facts["kept"] for facts in stats(copied, "filter_functions").values()) == functions + 1, "the new function passes the filters"
     (shard,) = {path.rsplit("/")[-1].removesuffix(".parquet") for path, data in copied.files("extracted").items() if written[path] != data}
     (other,) = {"0", "1"} - {shard}
@@ -66,12 +61,12 @@ def test_one_more_sample_asks_for_one_more_and_another_temperature_for_all(copie
     instructions = stats(copied, "write_responses")["0"]["rows_in"]
     copied.config["responses"] = {**copied.config["responses"], "draws": 3}
     copied.write_config()
-    run(copied, target)
+    copied.selfalign_run(target)
     facts = stats(copied, "write_responses")["0"]
     assert (facts["requests"], facts["cached"]["requests"]) == (3 * instructions, 2 * instructions)
     copied.config["responses"] = {**copied.config["responses"], "draws": 1, "temperature": 0.31}
     copied.write_config()
-    run(copied, target)
+    copied.selfalign_run(target)
     facts = stats(copied, "write_responses")["0"]
     assert (facts["requests"], facts["cached"]["requests"]) == (instructions, 0)
 

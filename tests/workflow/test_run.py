@@ -97,9 +97,19 @@ def assert_same_rows(project, finished):
     assert (project.folder / train).read_bytes() == (finished.folder / train).read_bytes()
 
 
-def test_same_rows_with_three_shards_from_nothing(finished, project):
+def test_killed_run_with_three_shards_goes_on_and_has_the_same_rows(finished, project):
     project.config["shards"] = 3
     project.write_config()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    run = subprocess.Popen(project.command("datasets"), cwd=project.folder, env=project.environment(), **quiet)
+    started = project.folder / "results" / "logs" / "write_responses"
+    while not started.exists():
+        assert run.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.2)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert "--unlock" in project.snakemake("datasets", ok=False)
+    project.snakemake("--unlock")
     project.snakemake("datasets")
     assert_same_rows(project, finished)
 
@@ -112,21 +122,6 @@ def test_same_rows_with_one_shard_and_no_file_of_before(finished, tmp_path):
     assert_same_rows(project, finished)
     for dataset in ("extracted", "functions", "responses", "candidates"):
         assert [path.name for path in (project.folder / "results" / dataset).iterdir()] == ["0.parquet"]
-
-
-def test_killed_run_goes_on_and_ends_with_the_same_bytes(finished, project):
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
-    run = subprocess.Popen(project.command("datasets"), cwd=project.folder, env=project.environment(), **quiet)
-    started = project.folder / "results" / "logs" / "write_responses"
-    while not started.exists():
-        assert run.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.2)
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
-    assert "--unlock" in project.snakemake("datasets", ok=False)
-    project.snakemake("--unlock")
-    project.snakemake("datasets")
-    assert project.files(*DATASETS) == finished.files(*DATASETS)
 
 
 def test_run_without_a_usable_function_fails_and_says_where_the_rows_went(project):

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,29 +11,21 @@ import pytest
 TARGETS = ("results/functions/0.parquet", "results/functions/1.parquet")
 
 
-def run(project, *arguments, ok=True):
-    return project.snakemake(ok=ok, command=[sys.executable, "-m", "selfalign.cli", "run", *project.command(*arguments)[3:]])
-
-
-def test_nothing_to_be_done_is_said_as_snakemake_says_it(filtered):
-    said = run(filtered, *TARGETS).splitlines()[-1]
-    assert said == filtered.snakemake(*TARGETS).splitlines()[-1] and "Nothing to be done" in said
-
-
 def test_what_follows_the_same_rows_is_skipped(filtered):
     before = filtered.times()
     filtered.append("scripts/cluster_functions.py", "\nCHANGED = 1\n")
-    planned = run(filtered, "--dry-run", *TARGETS)
+    planned = filtered.selfalign_run("--dry-run", *TARGETS)
     assert "cluster_functions        1" in planned
     assert planned.splitlines()[-1] == "selfalign: then, where the rows before them have changed: filter_functions 2"
     assert filtered.times() == before, "a dry run"
-    run(filtered, *TARGETS)
+    filtered.selfalign_run(*TARGETS)
     after = filtered.times()
     assert {path for path in before if before[path] != after[path]} == {
         *(f"dedup/functions/clusters/{s}.parquet" for s in range(2)),
         "stats/cluster_functions/all.json",
     }
-    assert "Nothing to be done" in run(filtered, *TARGETS)
+    said = filtered.selfalign_run(*TARGETS).splitlines()[-1]
+    assert said == filtered.snakemake(*TARGETS).splitlines()[-1] and "Nothing to be done" in said
 
 
 def test_what_follows_other_rows_runs(filtered):
@@ -42,7 +33,7 @@ def test_what_follows_other_rows_runs(filtered):
     filtered.config["licences"] = ["PSF-2.0"]  # the extraction runs again, and writes the same
     filtered.write_config()
     before, times = filtered.files("functions", "extracted"), filtered.times()
-    run(filtered, *TARGETS)
+    filtered.selfalign_run(*TARGETS)
     after = filtered.files("functions", "extracted")
     assert {Path(path).parent.name for path in before if before[path] != after[path]} == {"functions"}
     assert {path: time for path, time in filtered.times().items() if "signatures" in path} == {
@@ -53,19 +44,21 @@ def test_what_follows_other_rows_runs(filtered):
 def test_rows_that_failed_are_asked_again(filtered):
     stats = filtered.folder / "results" / "stats" / "filter_functions" / "0.json"
     stats.write_text(json.dumps({**json.loads(stats.read_text()), "failed": 2}))
-    assert "Nothing to be done" in filtered.snakemake(*TARGETS)
-    output = run(filtered, *TARGETS)
+    assert filtered.plan(*TARGETS) == {}
+    output = filtered.selfalign_run(*TARGETS)
     assert "2 rows whose model call or execution failed are asked for again" in output
     assert "filter_functions 0: done" in output and "filter_functions 1: done" not in output
-    assert "Nothing to be done" in run(filtered, *TARGETS)
+    assert "failed" not in json.loads(stats.read_text()) and filtered.plan(*TARGETS) == {}
 
 
-@pytest.mark.parametrize("length", [0, 100, -5])
-def test_a_damaged_shard_is_made_again_as_it_was(filtered, length):
+def test_damaged_shards_are_made_again_as_they_were(filtered):
     before = filtered.files("functions", "extracted", "dropped", "dedup")
-    path = filtered.folder / "results" / "extracted" / "1.parquet"
-    path.write_bytes(path.read_bytes()[:length])
-    assert "results/extracted/1.parquet is damaged" in run(filtered, *TARGETS)
+    damaged = {"extracted/1.parquet": 0, "functions/0.parquet": 100, "dedup/functions/bands/1.parquet": -5}
+    for name, length in damaged.items():
+        path = filtered.folder / "results" / name
+        path.write_bytes(path.read_bytes()[:length])
+    output = filtered.selfalign_run(*TARGETS)
+    assert [name for name in damaged if f"results/{name} is damaged" not in output] == []
     assert filtered.files("functions", "extracted", "dropped", "dedup") == before
 
 
@@ -81,17 +74,17 @@ def test_plain_snakemake_names_a_damaged_shard_and_the_way_out(filtered):
 
 
 def test_options_are_snakemakes(filtered):
-    assert "--forcerun" in run(filtered, "--help")
-    assert "filter_functions 1: done" in run(filtered, TARGETS[1], "--forcerun", TARGETS[1])
-    assert "--bogus" in run(filtered, "--bogus", ok=False)
+    assert "--forcerun" in filtered.selfalign_run("--help")
+    assert "filter_functions 1: done" in filtered.selfalign_run(TARGETS[1], "--forcerun", TARGETS[1])
+    assert "--bogus" in filtered.selfalign_run("--bogus", ok=False)
     filtered.config["shards"] = "many"
     filtered.write_config()
-    assert run(filtered, ok=False).splitlines()[-1].startswith("config: shards: must be a whole number")
+    assert filtered.selfalign_run(ok=False).splitlines()[-1].startswith("config: shards: must be a whole number")
 
 
 def test_a_job_that_fails_ends_the_run_with_its_line(filtered):
     filtered.edit("scripts/cluster_functions.py", "def main(smk):\n", 'def main(smk):\n    raise ValueError("broken")\n')
-    output = run(filtered, *TARGETS, ok=False)
+    output = filtered.selfalign_run(*TARGETS, ok=False)
     assert "cluster_functions: unexpected ValueError: broken" in output
 
 
@@ -119,10 +112,10 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(filtered, small_disk, 
         filtered.config["cache_dir"] = str(disk)
         filtered.write_config()
     (disk / "ballast").write_bytes(bytes(20_480 if where == "results" else 24_576))
-    output = run(filtered, *TARGETS, ok=False)
+    output = filtered.selfalign_run(*TARGETS, ok=False)
     assert "No space left on device" in output and "make room" in output
     assert "Traceback" not in output
     (disk / "ballast").unlink()
     make_room()
-    run(filtered, *TARGETS)
+    filtered.selfalign_run(*TARGETS)
     assert filtered.files("functions", "extracted", "dropped", "dedup") == before

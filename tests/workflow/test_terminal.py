@@ -25,19 +25,18 @@ def test_dry_run_and_jobs_elsewhere_show_all():
     assert shown("rule x:", active=False, event="job_info") and shown("Select jobs to execute...", active=False)
 
 
-def test_run_ends_with_rows_time_places_and_the_next_command(project):
+def test_dry_run_shows_the_plan_and_a_run_ends_with_rows_time_places_and_the_next_command(project):
+    project.config["sources"] = [{**project.config["sources"][0], "limit": 20}]
+    project.write_config()
+    output = project.snakemake("--dry-run", "results/prompts/judge.json")
+    assert "job count" in " ".join(output.split()) and "Drawing few-shot examples for judge" in output
     output = project.snakemake("results/extracted/0.parquet", "results/prompts/judge.json")
     assert not [line for line in output.splitlines() if line.startswith(NOISE)], output
     assert "draw_prompts judge: done" in output
     (row,) = [line.split() for line in output.splitlines() if line.startswith("extract_functions  ")]
-    assert int(row[2].replace(",", "")) == 160
+    assert int(row[2].replace(",", "")) == 20
     assert output.rstrip().splitlines()[-1].startswith("next")
     assert "Nothing to be done" in project.snakemake("results/prompts/judge.json")
-
-
-def test_dry_run_shows_the_plan(project):
-    output = project.snakemake("--dry-run", "results/prompts/judge.json")
-    assert "job count" in " ".join(output.split()) and "Drawing few-shot examples for judge" in output
 
 
 def test_failed_job_is_named_with_its_log_its_last_line_and_what_to_do(project):

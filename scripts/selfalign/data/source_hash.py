@@ -29,7 +29,7 @@ def source_hashes(script: Path, without: Collection[str] = ()) -> dict[str, str]
     Imports inside functions count too. Packages' empty __init__ files are left out, and the modules named by `without` with what only they import.
     """
     modules: set[str] = set()
-    waiting = set(_imported(_tree(script), package="")) - set(without)
+    waiting = set(_imported(_tree(script), "")) - set(without)
     while waiting:
         module = waiting.pop()
         modules.add(module)
@@ -71,7 +71,12 @@ def _package(module: str) -> str:
 @cache
 def _tree(path: Path) -> ast.Module:
     """The syntax tree of a file, without docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    return _parsed(path.read_text(encoding="utf-8"), str(path))
+
+
+@cache
+def _parsed(text: str, name: str) -> ast.Module:
+    tree = ast.parse(text, filename=name)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]

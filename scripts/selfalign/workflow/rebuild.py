@@ -5,6 +5,7 @@ of its outputs. Keys that the Snakefile itself reads, to name files or to choose
 """
 
 import copy
+import json
 import re
 import sys
 import tempfile
@@ -34,7 +35,7 @@ OTHERS = (
     {"inputs": {"instructions": "benchmarks/miniature.jsonl"}},
     {"decontamination": {"extra": ["hf://datasets/a/b/c.parquet"]}},
 )
-TARGETS = ("all", "ablation", "exports", "push")
+TARGETS = ("all", "evaluation", "ablation", "exports", "push")
 NAMED_IN_RULES = re.compile(r"""CONFIG\[["'](\w+)["']\](?:\[["'](\w+)["']\])?""")
 _HEAD = """# What is rebuilt if this changes?
 
@@ -76,13 +77,19 @@ def read_jobs(dag: Any) -> list[Job]:
 
 
 class Graphs:
-    """Graphs of this project's jobs under configs of our own making."""
+    """Graphs of this project's jobs under configs of our own making, each made once."""
 
     def __init__(self, root: Path = ROOT):
         self.root = root
+        self._made: dict[str, list[Job]] = {}
 
     def of(self, config: dict[str, Any]) -> list[Job]:
         """The jobs of every target that this config has."""
+        if (name := json.dumps(config)) not in self._made:
+            self._made[name] = self._make(config)
+        return self._made[name]
+
+    def _make(self, config: dict[str, Any]) -> list[Job]:
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
             yaml.safe_dump(config, file)
             file.flush()
