@@ -43,6 +43,14 @@ def make(dag):
             else:
                 Path(path).write_text("{}")
 
+def file_of(thing):
+    if "/" in thing:
+        return Path("scripts/selfalign", thing)
+    if thing.endswith(".py"):
+        return Path("scripts", thing)
+    module = Path("scripts", *thing.split("."))
+    return module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+
 use(config)
 plan(line, make)
 # All of them: Snakemake would leave out, and record nothing of, a job whose files are there and newer than what it reads.
@@ -65,11 +73,7 @@ for thing in json.loads(sys.stdin.read()):
         fewshot["system"][thing.split()[1]] += " Changed."
         file.write_text(yaml.safe_dump(fewshot))
     else:
-        file = Path("scripts", thing) if thing.count(".") == 1 and "/" not in thing else Path("scripts", *thing.split(".")).with_suffix(".py")
-        if "/" in thing:
-            file = Path("scripts/selfalign", thing)
-        elif not file.exists():
-            file = file.with_suffix("") / "__init__.py"
+        file = file_of(thing)
         text = file.read_text()
         file.write_text(text + "\\nCHANGED = 1;\\n")
     source_hash._tree.cache_clear()
