@@ -1,8 +1,6 @@
 """Render the report."""
 
-from pathlib import Path
-
-from selfalign.data.job import run_script
+from selfalign.data.job import run_script, write_text
 from selfalign.report.collect import collect
 from selfalign.report.render import render
 
@@ -10,7 +8,7 @@ from selfalign.report.render import render
 def main(smk):
     files = smk.input
     facts = collect(files.summary, files.kept, files.dropped, files.clusters, files.prompts, files.loss, files.evaluation)
-    Path(smk.output.report).write_text(render(facts), encoding="utf-8")
+    write_text(render(facts), smk.output.report)
 
 
 if __name__ == "__main__":

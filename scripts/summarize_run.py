@@ -1,8 +1,6 @@
 """Summarize the run: counts, reasons, costs, scores; the tuned model's card gets its scores."""
 
-from pathlib import Path
-
-from selfalign.data.job import run_script, say, write_json
+from selfalign.data.job import run_script, say, write_json, write_text
 from selfalign.exchange.card import repository
 from selfalign.report.scores import score_table
 from selfalign.report.summary import config_text, summarize
@@ -13,7 +11,7 @@ def main(smk):
     files = smk.input
     summary = summarize(smk.params.cfg, files.kept, files.dropped, files.stats, files.loss, files.evaluation, files.notice)
     write_json(summary, smk.output.summary)
-    Path(smk.output.config).write_text(config_text(summary["config"]), encoding="utf-8")
+    write_text(config_text(summary["config"]), smk.output.config)
     complete_card(smk.input.model, files.evaluation, repository(smk.params.cfg["hub"], "dataset"))
     say(f"final dataset: {summary['final_rows']:,} rows")
     say(score_table(summary["evaluation"]))

@@ -1,15 +1,13 @@
 """Put the scores of the run beside the published ones."""
 
-from pathlib import Path
-
-from selfalign.data.job import run_script, say
+from selfalign.data.job import run_script, say, write_text
 from selfalign.report.scores import score_table
 from selfalign.report.summary import read_evaluation
 
 
 def main(smk):
     table = score_table(read_evaluation(smk.input.evaluation))
-    Path(smk.output.table).write_text(table + "\n", encoding="utf-8")
+    write_text(table + "\n", smk.output.table)
     say(table)
 
 

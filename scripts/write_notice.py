@@ -1,13 +1,11 @@
 """Write the notices that go with datasets and model."""
 
-from pathlib import Path
-
-from selfalign.data.job import run_script
+from selfalign.data.job import run_script, write_text
 from selfalign.data.notice import notice
 
 
 def main(smk):
-    Path(smk.output.notice).write_text(notice(smk.params.cfg["sources"]), encoding="utf-8")
+    write_text(notice(smk.params.cfg["sources"]), smk.output.notice)
 
 
 if __name__ == "__main__":

@@ -18,21 +18,24 @@ def outputs(tmp_path):
     (tmp_path / "0.json").write_text(json.dumps({"kept": 3}))
     (tmp_path / "model").mkdir()
     save_file({"a": torch.ones(10), "b": torch.ones(3)}, tmp_path / "model" / "model.safetensors")
+    (tmp_path / "export" / "data").mkdir(parents=True)
+    pq.write_table(pa.table({"id": ["a", "b"] * 500}), tmp_path / "export" / "data" / "train.parquet")
     (tmp_path / "loss.csv").write_text("step,loss\n")
+    (tmp_path / "report.html").write_text("<!doctype html>\n<p>\n</html>\n")
     return [Output(str(path), path.suffix == ".json") for path in sorted(tmp_path.iterdir())]
 
 
 def test_whole_and_missing_files_are_no_damage(outputs, tmp_path):
     assert delete_damaged([*outputs, Output(str(tmp_path / "none.parquet"), False)]) == []
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 6
 
 
-@pytest.mark.parametrize("name", ["0.parquet", "0.json", "model/model.safetensors"])
+@pytest.mark.parametrize("name", ["0.parquet", "0.json", "model/model.safetensors", "export/data/train.parquet", "loss.csv", "report.html"])
 def test_a_file_cut_anywhere_is_deleted(outputs, tmp_path, name):
     path = tmp_path / name
     whole = path.read_bytes()
     for length in {0, 1, 7, 8, 9, len(whole) // 2, len(whole) - 9, len(whole) - 2}:
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(whole[:length])
         assert delete_damaged(outputs) == [str(tmp_path / name.split("/")[0])], length
         assert not path.exists()

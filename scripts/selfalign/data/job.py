@@ -168,11 +168,16 @@ def _requested(smk: Any) -> dict[str, int]:
 
 def write_json(value: Any, path: str | os.PathLike) -> None:
     """Write `value` as indented JSON to `path`, whole or not at all."""
+    write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", path)
+
+
+def write_text(text: str, path: str | os.PathLike) -> None:
+    """Write `text` to `path`, whole or not at all. The last line should end: by that a file that was cut short is known."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

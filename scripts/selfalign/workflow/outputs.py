@@ -11,6 +11,7 @@ from pathlib import Path
 from selfalign.data.errors import InputError
 
 _MAGIC = b"PAR1"  # at both ends of a parquet file
+_ENDS = {".html": b"</html>\n", **dict.fromkeys((".csv", ".md", ".txt", ".yaml"), b"\n")}  # how a text that a job wrote ends
 _THREADS = 16  # they wait for the file system
 
 
@@ -23,7 +24,7 @@ class Output:
 
 
 def delete_damaged(outputs: Sequence[Output]) -> list[str]:
-    """Delete parquet and JSON files, and model folders with weights, that are cut short, empty or cannot be read, and return their paths.
+    """Delete parquet, JSON and text files, and folders with weights or parquet files, that are cut short, empty or cannot be read, and return their paths.
 
     Jobs write whole files or none; such a file was damaged afterwards. InputError if it cannot be deleted.
     """
@@ -57,12 +58,17 @@ def _is_whole(path: str) -> bool:
     """Whether a file has the beginning and the end of its kind, or is not there at all."""
     try:
         if os.path.isdir(path):
-            return all(_safetensors_is_whole(file) for file in Path(path).glob("*.safetensors"))
+            weights, rows = Path(path).glob("*.safetensors"), Path(path).rglob("*.parquet")
+            return all(map(_safetensors_is_whole, weights)) and all(map(_parquet_is_whole, rows))
         if path.endswith(".parquet"):
             return _parquet_is_whole(path)
         if path.endswith(".json"):
             with open(path, encoding="utf-8") as file:
                 json.load(file)
+        if end := _ENDS.get(os.path.splitext(path)[1]):
+            with open(path, "rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - len(end)))
+                return file.read() == end
     except FileNotFoundError:
         return True
     except (OSError, ValueError):
@@ -70,7 +76,7 @@ def _is_whole(path: str) -> bool:
     return True
 
 
-def _parquet_is_whole(path: str) -> bool:
+def _parquet_is_whole(path: str | Path) -> bool:
     """A parquet file ends with the length of its footer and a mark; the footer must fit in."""
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
