@@ -24,7 +24,7 @@ class Output:
 
 
 def delete_damaged(outputs: Sequence[Output]) -> list[str]:
-    """Delete parquet, JSON and text files, and folders with weights or parquet files, that are cut short, empty or cannot be read, and return their paths.
+    """Delete files, and folders with weights or parquet files in them, that are cut short, empty or cannot be read, and return their paths.
 
     Jobs write whole files or none; such a file was damaged afterwards. InputError if it cannot be deleted.
     """
