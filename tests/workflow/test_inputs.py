@@ -38,6 +38,8 @@ def test_earlier_rules_vanish_from_the_plan(project):
 
 
 def test_run_that_enters_at_responses(project):
+    project.config["shards"] = 1
+    project.write_config()
     text = "".join(json.dumps(row) + "\n" for row in responses())
     (project.folder / "mine").mkdir()
     (project.folder / "mine" / "rows.jsonl").write_text(text)
@@ -51,7 +53,7 @@ def test_run_that_enters_at_responses(project):
     assert sorted(row["source_id"] for row in rows) == ["0", "1", "2", "3", "4"], "the sixth failed its tests"
     assert rows[0]["seed"].startswith("def f") and rows[0]["concepts"] == ["sums"]
     assert project.plan("datasets", *inputs) == {}
-    project.config["shards"] = 3
+    project.config["shards"] = 2
     project.write_config()
     project.snakemake("datasets", *inputs)
     assert project.files("dataset", "dropped/dataset") == first, "the same bytes, whatever the number of shards"
@@ -67,7 +69,7 @@ def test_bad_input_is_one_line_from_the_job(project):
     assert "Traceback" not in output
 
 
-def test_consensus_of_executed_responses_in_three_shards(project):
+def test_consensus_of_executed_responses(project):
     """Three samples of each instruction, of which the second means something else; one instruction twice in other words."""
     samples = [(number, sample) for number in range(4) for sample in range(3)]
     rows = []
@@ -80,7 +82,7 @@ def test_consensus_of_executed_responses_in_three_shards(project):
         rows[-1]["response"] = text.replace("Sum of", f"Sample {sample}: sum of")
     (project.folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     selection = "{policy: consensus, near_dedup: {ngram: 3}}"
-    project.snakemake("datasets", "--config", "inputs={executed: rows.jsonl}", f"selection={selection}", "shards=3")
+    project.snakemake("datasets", "--config", "inputs={executed: rows.jsonl}", f"selection={selection}")
     results = project.folder / "results"
     kept = pq.read_table(results / "dataset" / "train.parquet").to_pylist()
     assert len(kept) == 3, "numbers 0 and 3 have the same instruction"
