@@ -36,9 +36,10 @@ def load_model(model: dict, dtype: str, dropout: float, device: str) -> Any:
 def load_weights(path: str, cure: str, **settings: Any) -> Any:
     """transformers' model of a folder or hub name. InputError, which ends with `cure`, if it cannot be loaded or lacks weights."""
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **settings)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True, **settings)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise InputError(f"model {path}: cannot be loaded ({_first_line(error)}); {cure}") from error
+    model, info = loaded
     if info["missing_keys"]:
         raise InputError(f"model {path}: its weights lack {sorted(info['missing_keys'])[0]}; {cure}")
     return model
