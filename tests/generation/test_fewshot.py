@@ -73,6 +73,8 @@ def changed(number: int, **parts) -> dict:
         (changed(0, instruction=["a"]), "example 1: part 'instruction'"),
         (changed(0, concepts="a, b"), "example 1: part 'concepts'"),
         (changed(0, response=5), "example 1: part 'response'"),
+        (changed(1, respons="a slip"), "example 2: there is no part 'respons'"),
+        ({**WHOLE, "judge": [{"snippet": "x", "verdict": "Yes", "reason": "y"}]}, "judge example 1: there is no part 'reason'"),
         ({**WHOLE, "examples": "none"}, "'examples' must be a list"),
         ({**WHOLE, "judge": [{"snippet": "x", "verdict": "Maybe"}]}, "judge example 1: part 'verdict' must be Yes or No"),
         ({**WHOLE, "system": {**WHOLE["system"], "concepts": ""}}, "system line for 'concepts'"),
@@ -85,6 +87,12 @@ def test_a_broken_yaml_file_is_one_line(tmp_path, data, said):
         from_yaml(tmp_path, data)
     assert "\n" not in str(caught.value)
     assert "few.yaml" in str(caught.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text_file(tmp_path):
+    (tmp_path / "plain.txt").write_text(TEXT, encoding="utf-8")
+    (tmp_path / "marked.txt").write_text(TEXT, encoding="utf-8-sig")
+    assert load_fewshot(tmp_path / "marked.txt") == load_fewshot(tmp_path / "plain.txt")
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def load_fewshot(path: str | os.PathLike) -> FewShot:
     A text file may leave the judge out: its system line is "" then. InputError names the example and the part that is wrong.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"few-shot file {path}: {(error.strerror or str(error)).lower()}; check the config's fewshot") from error
     except UnicodeDecodeError as error:
@@ -78,6 +78,7 @@ def load_fewshot(path: str | os.PathLike) -> FewShot:
         if not isinstance(data[part], kind):
             raise InputError(f"few-shot file {path}: part {part!r} must be a {'mapping' if kind is dict else 'list'}")
     system = {}
+    _only(path, "system", data["system"], STEPS)
     for step in STEPS:
         line = data["system"].get(step, "")
         if not isinstance(line, str) or (step in wanted and not line.strip()):
@@ -154,8 +155,15 @@ def _part(path, where: str, item: object, part: str, optional: bool = False) -> 
     return value.strip("\n")
 
 
+def _only(path, where: str, item: object, names: tuple[str, ...]) -> None:
+    """InputError for a part that nobody reads: a slip of the pen, mostly."""
+    if isinstance(item, dict) and (unknown := [str(name) for name in item if name not in names]):
+        raise InputError(f"few-shot file {path}: {where}: there is no part {unknown[0]!r}; the parts are {', '.join(names)}")
+
+
 def _example(path, number: int, item: object) -> Example:
     where = f"example {number}"
+    _only(path, where, item, (*_TEXT_PARTS, "concepts", "solution"))
     parts = {part: _part(path, where, item, part, optional=part == "response") for part in _TEXT_PARTS}
     concepts = item.get("concepts") if isinstance(item, dict) else None
     if not isinstance(concepts, list) or not concepts or not all(isinstance(concept, str) for concept in concepts):
@@ -165,6 +173,7 @@ def _example(path, number: int, item: object) -> Example:
 
 def _judged(path, number: int, item: object) -> Judged:
     where = f"judge example {number}"
+    _only(path, where, item, ("snippet", "verdict"))
     verdict = item.get("verdict") if isinstance(item, dict) else None
     # YAML reads a bare Yes or No as a truth value.
     verdict = {True: "Yes", False: "No"}.get(verdict, verdict) if isinstance(verdict, bool) else verdict

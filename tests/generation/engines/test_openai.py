@@ -89,6 +89,19 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(500, {"error": "out of order"})
         elif fault == "429":
             self.answer(429, {"error": "slow down"}, Retry_After="0")
+        elif fault == "429 later":
+            self.answer(429, {"error": "slow down"}, Retry_After="0.2")
+        elif fault == "drip":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+            for _ in range(4):
+                self.wfile.write(b"x")
+                time.sleep(0.4)
+        elif fault == "error in 200":
+            self.answer(200, {"error": {"message": "out of memory"}})
+        elif fault == "no sense":
+            self.answer(200, {"choices": [{**choice, "text": word + "\ud83d"}], "usage": {"prompt_tokens": "many", "completion_tokens": None}})
+        elif fault == "other too long":
+            self.answer(422, {"error": "`inputs` tokens + `max_new_tokens` must be <= 64. Given: 50 `inputs` tokens and 20 `max_new_tokens`"})
         elif fault == "garbage":
             self.answer(200, b"<html>\xff no json")
         elif fault == "no choice":
@@ -141,6 +154,22 @@ def test_what_may_pass_is_tried_again_and_nothing_is_misaligned(server):
     assert {c.finish_reason for c in done.values()} == {"stop"}
     assert server.attempts["word0"] == 3
     assert server.attempts["word39"] == 1
+
+
+def test_a_busy_server_uses_up_no_attempt(server):
+    server.faults = {f"word{at}": ["429 later"] * 4 for at in range(6)}
+    done = run(engine_on(server, retries=0, timeout=20.0), rows(12))
+    assert {c.finish_reason for c in done.values()} == {"stop"}
+    assert [server.attempts[f"word{at}"] for at in (0, 11)] == [5, 1]
+
+
+def test_dripping_errors_and_usage_without_sense(server):
+    server.faults = {"word0": ["drip"], "word1": ["error in 200"] * 3, "word2": ["no sense"], "word3": ["other too long"]}
+    done = run(engine_on(server), rows(5))
+    assert (done["id0"].text, server.attempts["word0"]) == ("word0", 2)
+    assert done["id1"].finish_reason == "failed" and "out of memory" in done["id1"].detail
+    assert (done["id2"].text, done["id2"].prompt_tokens) == ("word2\ufffd", 0)
+    assert done["id3"].finish_reason == "prompt_too_long"
 
 
 def test_a_row_whose_attempts_are_used_up_has_failed(server):
