@@ -42,7 +42,7 @@ def make(dag):
         if path.is_directory:
             Path(path).mkdir(exist_ok=True)
         else:
-            Path(path).write_bytes(empty if path.endswith(".parquet") else b"</html>\n" if path.endswith(".html") else b"{}\n")
+            Path(path).write_bytes(empty if path.endswith(".parquet") else b"</html>\\n" if path.endswith(".html") else b"{}\\n")
     return len(paths)
 
 print(plan(line, make))
