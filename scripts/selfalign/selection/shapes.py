@@ -30,10 +30,11 @@ def shapes_of(code: str) -> set[bytes]:
     return found
 
 
-def _rename(function: ast.AST) -> int:
+def _rename(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """Number the names that a function gives values, its own among them, and drop what does not count; how many nodes are left."""
     function.decorator_list = []
-    nodes, own = [function], set()
+    nodes: list[ast.AST] = [function]
+    own: set[str] = set()
     for node in nodes:
         if isinstance(node, _Function):
             own.add(node.name)
