@@ -36,6 +36,7 @@ format: set-up
 
 docs: set-up
 	@$(VENV)/bin/python -m selfalign.report.configuration > docs/configuration.md
+	@$(VENV)/bin/python -m selfalign.report.pages
 	@$(VENV)/bin/python -m selfalign.workflow.rebuild > docs/rebuild-table.md
 
 set-up: $(STAMP)

@@ -18,7 +18,12 @@ mapping keeps the other defaults of its part: `judge: {examples: 2}` changes one
 
 def page() -> str:
     """The page as Markdown."""
-    return _HEAD + "".join(f"| {' | '.join(cells)} |\n" for cells in _rows(load_schema(), "", required=load_schema()["required"]))
+    return _HEAD + "".join(f"| {' | '.join(cells)} |\n" for cells in rows(load_schema()))
+
+
+def rows(schema: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """(key, type, default, meaning) of every key, as Markdown."""
+    return _rows(schema, "", schema["required"])
 
 
 def _rows(node: dict[str, Any], prefix: str, required: list[str]) -> Iterator[tuple[str, str, str, str]]:
