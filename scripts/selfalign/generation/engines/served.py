@@ -69,12 +69,13 @@ class ServedEngine:
             if left:
                 self._restarts += 1
                 say(f"the model server is gone ({self._ended()}); another one for {len(left)} rows")
-                self._lease.close()
-                self._lease = self._client = None
+                self._leave()
         self._whole = True
 
     def _ended(self) -> str:
         """What is known about the end of the server; "" while it runs."""
+        if self._lease is None:
+            return "its keeper was left"
         try:
             said = self._lease.recv(1 << 16, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
@@ -90,7 +91,11 @@ class ServedEngine:
         if self._whole:
             with contextlib.suppress(OSError):  # the server is gone already; rows that it could not answer are failed ones
                 self._lease.sendall(keeper.BYE)
-        self._lease.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._lease is not None:
+            self._lease.close()
         self._lease = self._client = None
 
 
