@@ -7,7 +7,8 @@ Stopped, it goes on where it was; delete the folder to begin anew.
 
 Two runs of the target `datasets`, by Snakemake on this machine: a small one with much in each shard, and one at the full number of shards.
 Both read functions made here, ask an HTTP server made here through the openai engine, execute real programs in the real sandbox and
-write real files. The type checker is off; it is the one step that is not in the numbers. From the two, each rule's seconds and memory
+write real files. Left out are the type checker and, since thousands of jobs have hardly a row, the start of Python and its imports in each
+(warm/server.py); the latter are in the model as a constant. From the two, each rule's seconds and memory
 are a line over the rows of a job, read off at the published number of rows. What the model takes is published: 12 hours on 4 A100 for
 37,000 seeds with StarCoder2-15B (arXiv 2410.24198). The jobs, in the groups of profiles/slurm, are then run on a cluster of so many
 GPUs and cores, on paper.
@@ -21,19 +22,40 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-from scale_model import GPU_SECONDS, SEEDS, Line, chart, measurements, plan, simulate, table  # beside this file
+from scale_model import GPU_SECONDS, SEEDS, STAGES, Line, chart, measurements, plan, simulate, table  # beside this file
 from stub_model import function, serving
 
 ROOT = Path(__file__).resolve().parents[1]
+WARM = ROOT / "bench" / "warm"
 RAW_PER_SEED = 21.5  # 5,359,051 functions for 248,934 seeds
 DRAWS = 10
 PUBLISHED_SHARDS = 256  # of presets/starcoder2-15b-instruct.yaml
 
 
-def run(folder: Path, shards: int, seeds: int, cores: int, url: str) -> None:
+@contextmanager
+def warm(folder: Path) -> Iterator[dict[str, str]]:
+    """The environment in which the scripts of jobs do not start Python anew."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "warm.socket"
+    path.unlink(missing_ok=True)
+    scripts = [ROOT / "scripts" / f"{rule}.py" for rule in sorted({rule for _, rules, _ in STAGES for rule in rules})]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    server = subprocess.Popen([sys.executable, WARM / "server.py", path, *scripts], stdout=subprocess.PIPE, cwd=ROOT, env=environment)
+    try:
+        server.stdout.readline()
+        python_path = os.pathsep.join([str(WARM), *filter(None, [os.environ.get("PYTHONPATH")])])
+        yield {**environment, "WARM_SOCKET": str(path), "PYTHONPATH": python_path}
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def run(folder: Path, shards: int, seeds: int, cores: int, url: str, environment: dict[str, str]) -> None:
     """The workflow up to its datasets in `folder`, from nothing or from where an earlier call was stopped; its costs go to cost.json there."""
     folder.mkdir(parents=True, exist_ok=True)
     source, costs = folder / "functions.jsonl", folder / "cost.json"
@@ -55,7 +77,7 @@ def run(folder: Path, shards: int, seeds: int, cores: int, url: str) -> None:
     command += ["--set-threads", "extract_functions=1"]
     start, used = time.monotonic(), cpu_seconds()
     with open(folder / "output.txt", "a") as output:
-        done = subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        done = subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=environment)
     cost = json.loads(costs.read_text()) if costs.exists() else {"wall": 0.0, "cpu": 0.0}
     cost = {"wall": cost["wall"] + time.monotonic() - start, "cpu": cost["cpu"] + cpu_seconds() - used}
     costs.write_text(json.dumps(cost))
@@ -104,9 +126,9 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
     sizes = {"small": (4, arguments.small or max(8, arguments.rows // 4)), "full": (arguments.shards, arguments.rows)}
-    with serving() as url:
+    with serving() as url, warm(folder) as environment:
         for name, (shards, rows) in sizes.items():
-            run(folder / name, shards, rows, arguments.cores, url)
+            run(folder / name, shards, rows, arguments.cores, url, environment)
     runs = {name: measured(folder / name) for name in sizes}
     lines = {}
     for rule, full in runs["full"].items():

@@ -63,8 +63,8 @@ GresTypes=gpu
 NodeName=DEFAULT CPUs={cpus} RealMemory={memory} State=UNKNOWN
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]}
 NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} Gres=gpu:2
-PartitionName=cpu Nodes=n1 Default=YES MaxTime=60 State=UP
-PartitionName=gpu Nodes=n2 MaxTime=60 State=UP
+PartitionName=cpu Nodes=n1 Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpu Nodes=n2 MaxTime=INFINITE State=UP
 """
 
 

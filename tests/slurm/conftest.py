@@ -101,7 +101,7 @@ def new_project(tmp_path_factory):
         config = {
             "sources": [{"name": "made", "kind": "folder", "path": "made", "licence": "MIT"}],
             "functions": {"type_checker": "none"},
-            "model": {"path": "made-up"},
+            "model": {"path": "stub"},
             "engine": {"kind": "openai", "url": url},
             "responses": {"examples": 1, "prefixes": 2, "draws": 4},
         }
