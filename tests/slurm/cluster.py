@@ -58,7 +58,7 @@ JobCompType=jobcomp/none
 # A job over its time limit is killed at the next look, and has a second to end by itself.
 OverTimeLimit=0
 KillWait=1
-MinJobAge=300
+MinJobAge=7200
 GresTypes=gpu
 NodeName=DEFAULT CPUs={cpus} RealMemory={memory} State=UNKNOWN
 NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]}

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -54,10 +55,10 @@ class ClusterProject(Project):
         assert code == 0, self.output[-6000:]
 
     def jobs(self, comment: str = "", states: tuple[str, ...] = ()) -> list[dict[str, str]]:
-        """Slurm's jobs of this project, in order: id, comment, state, limit, memory, gpus, partition. comment: only those that begin with it."""
-        squeue = ["squeue", "-h", "--states=all", "-o", "%i|%k|%T|%l|%m|%b|%P|%Z"]
+        """Slurm's jobs of this project, in order: id, comment, state, limit, memory, partition. comment: only those that begin with it."""
+        squeue = ["squeue", "-h", "--states=all", "-o", "%i|%k|%T|%l|%m|%P|%Z"]
         lines = subprocess.run(squeue, capture_output=True, text=True, check=True).stdout.splitlines()
-        names = ("id", "comment", "state", "limit", "memory", "gpus", "partition", "folder")
+        names = ("id", "comment", "state", "limit", "memory", "partition", "folder")
         found = [dict(zip(names, line.split("|"), strict=True)) for line in lines]
         mine = [job for job in found if job["folder"] == str(self.folder) and job["comment"].startswith(comment)]
         return sorted((job for job in mine if not states or job["state"] in states), key=lambda job: int(job["id"].split("_")[0]))
@@ -67,6 +68,25 @@ class ClusterProject(Project):
         found = cluster_module.wait_for(lambda: run.poll() is not None or self.jobs(comment, (state,)), seconds)
         assert found and run.poll() is None, f"no job {comment} was {state}:\n{self.output[-4000:]}"
         return self.jobs(comment, (state,))[0]
+
+    def stop_processes(self, job: dict[str, str]) -> None:
+        """Stop every process of a job, as one that hangs would, as soon as it has one."""
+        mark = f"SLURM_JOB_ID={job['id']}".encode()
+
+        def running() -> list[int]:
+            found = []
+            for process in filter(str.isdigit, os.listdir("/proc")):
+                with suppress(OSError):
+                    if mark in Path(f"/proc/{process}/environ").read_bytes().split(b"\0"):
+                        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+                        found += [] if state in "TZ" else [int(process)]
+            return found
+
+        assert cluster_module.wait_for(running), f"job {job['id']} has no process"
+        while processes := running():  # one may have begun another meanwhile
+            for process in processes:
+                with suppress(OSError):
+                    os.kill(process, signal.SIGSTOP)
 
 
 @pytest.fixture(scope="session")
