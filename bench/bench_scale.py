@@ -93,15 +93,15 @@ def cpu_seconds() -> float:
 
 
 def measured(folder: Path) -> dict[str, dict[str, float]]:
-    """For each rule of a run: jobs, and per job CPU seconds and seconds (means), peak memory (largest, MB)."""
+    """For each rule of a run: jobs, and per job CPU seconds (mean) and peak memory (largest, MB)."""
     rules: dict[str, list[dict]] = {}
     for path in sorted((folder / "results" / "stats").glob("*/*.json")):
         rules.setdefault(path.parent.name, []).append(json.loads(path.read_text()))
     return {
         rule: {
             "jobs": len(jobs),
-            # What a job waited for another on this machine is no cost of its own.
-            "seconds": sum(min(job["seconds"], 2 * job["cpu_seconds"]) for job in jobs) / len(jobs),
+            # CPU time: what a job waited for others on this machine is no cost of its own.
+            "seconds": sum(job["cpu_seconds"] for job in jobs) / len(jobs),
             "memory": max(job["peak_memory_mb"] for job in jobs),
         }
         for rule, jobs in rules.items()

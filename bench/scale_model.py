@@ -119,12 +119,12 @@ def table(jobs: list[Job], lines: dict[str, dict[str, Line]], shards: int) -> st
     out = ["| stage | Slurm jobs | longest job | all jobs | peak memory | begins | ends |", "|---|---|---|---|---|---|---|"]
     for stage, rules, per in STAGES:
         mine = [job for job in jobs if job.stage == stage]
-        memory = max(lines[rule]["memory"].at(SEEDS / shards if per else SEEDS) for rule in rules) / 1000
+        memory = f"{max(lines[rule]['memory'].at(SEEDS / shards) for rule in rules):,.0f} MB" if per else "-"
         hours = sum(job.seconds for job in mine) / 3600
         unit = "GPU h" if mine[0].gpu else "core h"
         begins, ends = min(job.start for job in mine) / 3600, max(job.end for job in mine) / 3600
         longest = max(job.seconds for job in mine) / 60
-        out.append(f"| {stage} | {len(mine)} | {longest:,.0f} min | {hours:,.1f} {unit} | {memory:,.1f} GB | {begins:.1f} h | {ends:.1f} h |")
+        out.append(f"| {stage} | {len(mine)} | {longest:,.0f} min | {hours:,.1f} {unit} | {memory} | {begins:.1f} h | {ends:.1f} h |")
     return "\n".join(out)
 
 
@@ -133,8 +133,10 @@ def measurements(lines: dict[str, dict[str, Line]], full: dict[str, dict[str, fl
     out = ["| rule | jobs | measured, s | measured, MB | whole, s | whole, MB |", "|---|---|---|---|---|---|"]
     for rule, found in full.items():
         rows = SEEDS / shards if found["jobs"] == measured else SEEDS
-        whole = [lines[rule][key].at(rows) for key in ("seconds", "memory")]
-        out.append(f"| {rule} | {found['jobs']:.0f} | {found['seconds']:.1f} | {found['memory']:.0f} | {whole[0]:,.0f} | {whole[1]:,.0f} |")
+        seconds = lines[rule]["seconds"].at(rows)
+        # Of a job over all shards the memory cannot be read off: too little of it grew in the measured runs.
+        memory = f"{lines[rule]['memory'].at(rows):,.0f}" if found["jobs"] == measured else "-"
+        out.append(f"| {rule} | {found['jobs']:.0f} | {found['seconds']:.1f} | {found['memory']:.0f} | {seconds:,.0f} | {memory} |")
     return "\n".join(out)
 
 
