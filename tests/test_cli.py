@@ -53,3 +53,13 @@ def test_in_the_wrong_folder_every_command_says_so_in_one_line(capsys, tmp_path,
 def test_help_imports_neither_torch_nor_transformers():
     code = "import sys; from selfalign.cli import parser; parser().format_help(); print({'torch', 'transformers'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize(("text", "line"), [(None, "no such file or directory; check --configfile"), ("model: [", "not readable as YAML")])
+def test_config_file_that_cannot_be_read_is_one_line(text, line, capsys, tmp_path):
+    path = tmp_path / "my.yaml"
+    if text is not None:
+        path.write_text(text)
+    assert main(["run", "--dry-run", "--snakefile", "Snakefile", "--cores", "1", "--configfile", str(path)]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"selfalign: config {path}: ") and line in error

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from selfalign.data.errors import ConfigError
 from selfalign.workflow.outputs import Output, asked_again, delete_damaged
 from selfalign.workflow.plan import parse, plan, snakemake
 
@@ -42,6 +45,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run Snakemake with these command-line arguments, stage by stage. The exit code."""
     parsed = parse(arguments)
     args = parsed[1]
+    for path in args.configfile or ():
+        _check_configfile(path)
     if any(getattr(args, name, None) for name in _AS_THEY_ARE):
         return snakemake(parsed)
     jobs = plan(parsed, _jobs)
@@ -73,6 +78,16 @@ def run(arguments: Sequence[str]) -> int:
         last, jobs = stage, plan(parsed, _jobs)
     _say(NOTHING if not last else "what follows is up to date")
     return 0
+
+
+def _check_configfile(path: Path) -> None:
+    """ConfigError for a config file that cannot be read: Snakemake would end with a traceback or without its name."""
+    try:
+        yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config {path}: {(getattr(error, 'strerror', None) or str(error)).lower()}; check --configfile") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"config {path}: not readable as YAML ({' '.join(str(error).split())})") from error
 
 
 def next_stage(jobs: Sequence[Job]) -> list[int]:
