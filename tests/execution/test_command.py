@@ -53,6 +53,7 @@ def test_bad_input_is_one_line_that_names_it(tmp_path, capsys):
         "kind.jsonl": '{"code": 1, "tests": "x"}\n',
         "bytes.jsonl": b"\xff\xfe\x00",
         "deep.jsonl": "[" * 100_000,
+        "broken.parquet": b"PAR1",
     }
     for name, content in cases.items():
         path = tmp_path / name

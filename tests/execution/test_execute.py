@@ -232,7 +232,9 @@ def test_random_numbers_are_the_same_in_every_run():
 
 def test_without_isolation_only_when_asked_for_in_so_many_words(monkeypatch, tmp_path):
     programs = [Program("a", GOOD, "assert f(1) == 2")]
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert words(execute(programs, {**CFG, "sandbox": "none"})) == ["passed"]
+    assert not list(tmp_path.iterdir())
     monkeypatch.setattr("selfalign.execution.dispatch.choose_sandbox", lambda wanted, python: "bubblewrap")
     monkeypatch.setattr(dispatch_module, "STARTS", 1)
     # A bubblewrap that worked when it was tried and does not any more.

@@ -25,6 +25,8 @@ DISK_MB, SHARED_MB, INODES = 256, 128, 20_000  # of /tmp and /dev/shm in a sandb
 _ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "HOME": "/tmp",
+    "USER": "user",
+    "LOGNAME": "user",
     "TMPDIR": "/tmp",
     "LANG": "C.UTF-8",
     "TZ": "UTC",
@@ -154,8 +156,8 @@ def _bubblewrap(read_only: list[str], links: list[tuple[str, str]], root: bool) 
     return [*command, "--dir", "/tmp", "--remount-ro", "/dev", "--remount-ro", "/", "--"]
 
 
-def start_server(kind: str, python: Python, modules: tuple[str, ...]) -> tuple[subprocess.Popen, socket.socket, int]:
-    """Start a fork server in a sandbox of `kind` (bubblewrap, namespaces, none) that has loaded `modules`.
+def start_server(kind: str, python: Python, modules: tuple[str, ...], home: str) -> tuple[subprocess.Popen, socket.socket, int]:
+    """Start a fork server in a sandbox of `kind` (bubblewrap, namespaces, none) that has loaded `modules`. home: its folder, "" for its own /tmp.
 
     Returns its process, our end of its socket, and a file with what it writes to standard error.
     """
@@ -171,8 +173,8 @@ def start_server(kind: str, python: Python, modules: tuple[str, ...]) -> tuple[s
     server += [guard, str(number), str(isolated), ",".join(modules), program_filter(machine).hex()]
     root = os.geteuid() == 0
     environment = dict(_ENVIRONMENT)
-    if not isolated:
-        environment |= dict.fromkeys(("TMPDIR", "HOME"), tempfile.mkdtemp(prefix="selfalign-"))
+    if home:
+        environment |= dict.fromkeys(("TMPDIR", "HOME"), home)
     spec = {
         "sandbox": kind,
         "proc": proc,

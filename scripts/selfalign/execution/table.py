@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from selfalign.data.errors import InputError
-from selfalign.data.files import read_shard
 from selfalign.execution.programs import Program, Verdict, program_of
 
 
@@ -21,7 +20,10 @@ def read_rows(path: str) -> list[dict[str, Any]]:
     if os.path.isdir(path):
         raise InputError(f"{path}: a folder; give a file")
     if path.endswith(".parquet"):
-        return read_shard(path).to_pylist()
+        try:
+            return pq.read_table(path, partitioning=None).to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"{path}: cannot be read as parquet ({str(error).splitlines()[0]}); give parquet or JSONL") from None
     rows = []
     number = 0
     try:

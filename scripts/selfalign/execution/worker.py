@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 import time
 
 from selfalign.data.errors import SandboxError
@@ -28,7 +29,8 @@ class Worker:
 
     def __init__(self, kind: str, python: Python, modules: tuple[str, ...]):
         self.modules = modules
-        self.process, self.socket, self._told = start_server(kind, python, modules)
+        self._home = tempfile.TemporaryDirectory(prefix="selfalign-", ignore_cleanup_errors=True) if kind == "none" else None
+        self.process, self.socket, self._told = start_server(kind, python, modules, self._home.name if self._home else "")
         self.base = self.base_resident = 0
         self.asleep = self.held_up = self.seen = False
         self.pid = 0
@@ -146,6 +148,8 @@ class Worker:
             self.process.kill()
             self.process.wait()
         os.close(self._told)
+        if self._home:
+            self._home.cleanup()
 
 
 def _read(path: str) -> str:

@@ -11,6 +11,7 @@ typedef struct {
 enum { METH_VARARGS = 1, METH_KEYWORDS = 2, METH_O = 8 };
 enum { PY_EQ = 2 };
 extern PyObject PyBaseObject_Type, PyLong_Type, PyUnicode_Type, PyFloat_Type, PyList_Type, PyTuple_Type, PyBool_Type, PyBytes_Type, PyDict_Type;
+extern PyObject PySet_Type, PyFrozenSet_Type;
 extern PyObject _Py_NoneStruct;
 extern PyObject *PyExc_AssertionError, *PyExc_SystemExit, *PyExc_MemoryError, *PyExc_OSError, *PyExc_PermissionError, *PyExc_RuntimeError;
 void Py_IncRef(PyObject *);
@@ -30,6 +31,9 @@ Py_ssize_t PyTuple_Size(PyObject *);
 PyObject *PyTuple_GetSlice(PyObject *, Py_ssize_t, Py_ssize_t);
 PyObject *PyList_GetItem(PyObject *, Py_ssize_t);
 Py_ssize_t PyList_Size(PyObject *);
+PyObject *PyDict_Values(PyObject *);
+PyObject *PySequence_List(PyObject *);
+int PyCallable_Check(PyObject *);
 PyObject *PyObject_Call(PyObject *, PyObject *, PyObject *);
 PyObject *PyObject_CallFunctionObjArgs(PyObject *, ...);
 PyObject *PyObject_GetAttrString(PyObject *, const char *);

@@ -50,19 +50,32 @@ static PyObject *guard_check(PyObject *self, PyObject *args) {
     return PyBool_FromLong(truth);
 }
 
-static int equals_anything(PyObject *value, int depth) {
+enum { DEEP = 2 }; /* how far lists and the like are looked into */
+static int is_of_program(PyObject *value) { return (PyType_GetFlags(value->ob_type) & (1UL << 9)) != 0; } /* of a class of a program or library */
+
+static PyObject *any_of_mock; /* type of unittest.mock.ANY, which tests put into what they expect */
+
+/* strict: also if == gives an object of a class that is true; else that is an expression which somebody builds. */
+static int equals_anything(PyObject *value, int strict, int depth) {
     PyObject *type = value->ob_type;
     if (type == &PyList_Type || type == &PyTuple_Type) {
         Py_ssize_t size = type == &PyList_Type ? PyList_Size(value) : PyTuple_Size(value);
         for (Py_ssize_t i = 0; depth && i < size && i < 64; i++)
-            if (equals_anything(type == &PyList_Type ? PyList_GetItem(value, i) : PyTuple_GetItem(value, i), depth - 1)) return 1;
+            if (equals_anything(type == &PyList_Type ? PyList_GetItem(value, i) : PyTuple_GetItem(value, i), strict, depth - 1)) return 1;
         return 0;
     }
-    if (!(PyType_GetFlags(type) & (1UL << 9))) return 0; /* not a class made by a program or library */
+    if (type == &PyDict_Type || type == &PySet_Type || type == &PyFrozenSet_Type) {
+        PyObject *values = !depth ? NULL : type == &PyDict_Type ? PyDict_Values(value) : PySequence_List(value);
+        int found = values && equals_anything(values, strict, depth);
+        if (values) Py_DecRef(values);
+        PyErr_Clear();
+        return found;
+    }
+    if (!is_of_program(value) || (type == any_of_mock && depth < DEEP)) return 0;
     PyObject *fresh = PyObject_CallFunctionObjArgs(&PyBaseObject_Type, NULL);
     Py_IncRef(value);
     PyObject *equal = fresh ? PyObject_RichCompare(value, fresh, PY_EQ) : NULL;
-    int truth = equal ? PyObject_IsTrue(equal) : 0;
+    int truth = equal && (strict || !is_of_program(equal)) ? PyObject_IsTrue(equal) : 0;
     Py_DecRef(value);
     if (equal) Py_DecRef(equal);
     if (fresh) Py_DecRef(fresh);
@@ -70,20 +83,21 @@ static int equals_anything(PyObject *value, int depth) {
     return truth > 0;
 }
 
-/* value(x, line): x, which a check is about to compare; noted if it equals a fresh object, and so anything */
+/* value(x, line, strict): x, which the tests are about to compare; noted if it equals a fresh object, and so anything.
+ * strict: is the comparison itself what an assert asserts? */
 static PyObject *guard_value(PyObject *self, PyObject *args) {
     PyObject *value;
-    int line;
-    if (!PyArg_ParseTuple(args, "Oi", &value, &line)) return NULL;
+    int line, strict;
+    if (!PyArg_ParseTuple(args, "Oii", &value, &line, &strict)) return NULL;
     Py_IncRef(value);
-    if (equals_anything(value, 2) && !RECORD.vacuous_line) RECORD.vacuous_line = line;
+    if (equals_anything(value, strict, DEEP) && !RECORD.vacuous_line) RECORD.vacuous_line = line;
     return value;
 }
 
 /* The assertion functions of unittest and other libraries, and what they are made of; see seal() in zygote.py.
  * genuine: list of (function, kind). sealed: list of (mapping or object, name, value), None for the size of a mapping. */
 enum kind { PLAIN, RAISES, FAIL };
-static PyObject *genuine, *sealed;
+static PyObject *genuine, *sealed, *managers; /* managers: list of the types of what RAISES functions return for a with statement */
 
 static int seal_unbroken(void) {
     PyObject *type, *value, *traceback;
@@ -133,9 +147,11 @@ static PyObject *guard_call(PyObject *self, PyObject *args, PyObject *kwargs) {
     Py_ssize_t size = PyTuple_Size(args);
     PyObject *rest = PyTuple_GetSlice(args, 3, size);
     if (!rest) return NULL;
-    for (Py_ssize_t i = 0; i < size - 3; i++)
-        if (equals_anything(PyTuple_GetItem(rest, i), 2) && !RECORD.vacuous_line) RECORD.vacuous_line = line;
     int kind = genuine_kind(function);
+    for (Py_ssize_t i = 0; kind >= 0 && i < size - 3; i++)
+        if (equals_anything(PyTuple_GetItem(rest, i), 1, DEEP) && !RECORD.vacuous_line) RECORD.vacuous_line = line;
+    /* assertRaises(error, function, ...) and its like call the function; without one they only wait for a with statement. */
+    int calls = size - 3 >= 2 && (PyCallable_Check(PyTuple_GetItem(rest, 1)) || (size - 3 >= 3 && PyCallable_Check(PyTuple_GetItem(rest, 2))));
     PyObject *result = PyObject_Call(function, rest, kwargs);
     Py_DecRef(rest);
     if (kind >= 0 && !seal_unbroken()) { RECORD.patched = 1; kind = -1; }
@@ -144,15 +160,38 @@ static PyObject *guard_call(PyObject *self, PyObject *args, PyObject *kwargs) {
         if (kind == FAIL || PyErr_ExceptionMatches(PyExc_AssertionError)) failed_at(line);
     } else if (kind == RAISES && block) {
         count(&RECORD.opened);
-    } else if (kind == PLAIN || (kind == RAISES && size - 3 >= 2)) {
+    } else if (kind == PLAIN || (kind == RAISES && calls)) {
         count(&RECORD.checks);
     }
     return result;
 }
 
-/* closed(): after a with statement that expects an exception; reached only if the exception came */
-static PyObject *guard_closed(PyObject *self, PyObject *args) {
+/* block(manager, number): a manager that a with statement opens by its name: perhaps what pytest.raises gave before */
+static PyObject *guard_block(PyObject *self, PyObject *args) {
+    PyObject *manager;
+    int number, expects = 0;
+    if (!PyArg_ParseTuple(args, "Oi", &manager, &number)) return NULL;
     only_from_tests();
+    for (Py_ssize_t i = PyList_Size(managers); !expects && i--;) expects = PyList_GetItem(managers, i) == manager->ob_type;
+    if (expects && !seal_unbroken()) {
+        RECORD.patched = 1;
+        expects = 0;
+    }
+    if (number >= 0 && number < TESTS_MAX && expects) {
+        page->blocks[number] = 1;
+        count(&RECORD.opened);
+    }
+    Py_IncRef(manager);
+    return manager;
+}
+
+/* closed(number): after a with statement that expects an exception; reached only if the exception came. number: of its block(), -1 for none */
+static PyObject *guard_closed(PyObject *self, PyObject *args) {
+    int number;
+    if (!PyArg_ParseTuple(args, "i", &number)) return NULL;
+    only_from_tests();
+    if (number >= 0 && (number >= TESTS_MAX || !page->blocks[number])) return NONE;
+    if (number >= 0) page->blocks[number] = 0;
     if (RECORD.opened > RECORD.closed) {
         count(&RECORD.closed);
         count(&RECORD.checks);

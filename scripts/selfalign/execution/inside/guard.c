@@ -39,11 +39,13 @@
 #include "server.h"
 #include "memory.h"
 
-/* setup(genuine, sealed, filter, code of doctest's runner or None, sys.gettrace): once, before serve */
+/* setup(genuine, managers, sealed, filter, type of mock's ANY, code of doctest's runner, sys.gettrace), None for what is not loaded: once, before serve */
 static PyObject *guard_setup(PyObject *self, PyObject *args) {
     PyObject *filter;
     if (running) deny("called the runner");
-    if (!PyArg_ParseTuple(args, "OOOOO", &genuine, &sealed, &filter, &doctest_run, &gettrace)) return NULL;
+    if (!PyArg_ParseTuple(args, "OOOOOOO", &genuine, &managers, &sealed, &filter, &any_of_mock, &doctest_run, &gettrace)) return NULL;
+    Py_IncRef(managers);
+    Py_IncRef(any_of_mock);
     Py_IncRef(doctest_run);
     Py_IncRef(gettrace);
     Py_IncRef(genuine);
@@ -65,6 +67,7 @@ static PyMethodDef methods[] = {
     {"check", guard_check, METH_VARARGS, NULL},
     {"value", guard_value, METH_VARARGS, NULL},
     {"call", (PyCFunction)(void *)guard_call, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"block", guard_block, METH_VARARGS, NULL},
     {"closed", guard_closed, METH_VARARGS, NULL},
     {"caught", guard_caught, METH_VARARGS, NULL},
     {"fail", guard_fail, METH_VARARGS, NULL},

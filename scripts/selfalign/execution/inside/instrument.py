@@ -9,26 +9,28 @@ import ast
 import os
 from typing import Any
 
+import exitpoints
+import planned
+
 RAISES = frozenset({"raises", "warns", "assertRaises", "assertRaisesRegex", "assertWarns", "assertWarnsRegex", "assertLogs", "assertNoLogs"})
 FAILS = frozenset({"fail"})
 _WITH_VALUES = (ast.Eq, ast.NotEq, ast.In, ast.NotIn)
 _COMPUTED = (ast.Call, ast.Name, ast.Attribute, ast.Subscript, ast.Await)
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_FIXTURES = frozenset({"setUp", "tearDown", "setUpClass", "tearDownClass", "asyncSetUp", "asyncTearDown"})  # of unittest
 
 
 class Instrumented:
-    """The tests, ready to run. `codes`: (code object, last line that does something) of the module and each function in it.
-    `functions`: (name, number) of test functions; `classes`: (name, [(name, number) of its test methods]). `required`: numbers of the test
-    functions that must have run in the end, whatever the program does."""
+    """The tests, ready to run. `codes`: (code object, lines at which an exit leaves nothing behind: pairs of first and last, None for all
+    or none) of the module and each function in it. `functions`: (name, number) of test functions; `classes`: (name, [(name, number) of its
+    test methods]) of all classes. `required`: numbers of the tests that must have run in the end, whatever the program does."""
 
     def __init__(self, parts: tuple, guard):
         """parts: what instrument() returned, perhaps in another process. guard: whose objects the checks call."""
-        code, secret, last, default, self.functions, self.classes, self.required = parts
-        marks = {secret + name: getattr(guard, name) for name in ("check", "value", "call", "closed", "caught", "fail", "enter", "raised")}
+        code, secret, ends, self.functions, self.classes, self.required = parts
+        marks = {secret + name: getattr(guard, name) for name in ("check", "value", "call", "block", "closed", "caught", "fail", "enter", "raised")}
         codes: list = []
         self.code = _embed(code, marks, codes)
-        self.codes = [(item, last.get((item.co_name, item.co_firstlineno), default)) for item in codes]
+        self.codes = [(item, () if ends is None else ends.get((item.co_name, item.co_firstlineno))) for item in codes]
 
 
 def instrument(source: str, flags: int = 0, exits: bool = True) -> tuple:
@@ -41,13 +43,15 @@ def instrument(source: str, flags: int = 0, exits: bool = True) -> tuple:
     # No source can contain the marks: they are drawn after it was written.
     secret = os.urandom(12).hex()
     rewriter = _Rewriter(secret, exits)
-    rewriter.outermost = set(map(id, tree.body))
+    rewriter.aliases = _aliases(tree.body)
+    required = planned.Planned(tree, source)
     if exits:
-        rewriter.last["<module>", 1] = _last_active(tree.body)
+        rewriter.ends["<module>", 1] = exitpoints.ends(tree.body)
     tree.body = rewriter.body(tree.body)
     code = compile(tree, "<tests>", "exec", flags, dont_inherit=True)
-    default = 0 if exits else 1 << 30
-    return code, secret, rewriter.last, default, rewriter.functions, rewriter.classes, tuple(rewriter.required.values())
+    numbers = dict(rewriter.functions) | {f"{name}.{method}": number for name, methods in rewriter.classes for method, number in methods}
+    required = tuple(numbers[name] for name in required.names if name in numbers)
+    return code, secret, rewriter.ends if exits else None, rewriter.functions, rewriter.classes, required
 
 
 def _embed(code, marks, codes):
@@ -59,19 +63,19 @@ def _embed(code, marks, codes):
     return code
 
 
-def _last_active(body) -> int:
-    """First line of the last statement in `body` that calls or checks something, not looking into functions; 0 if none does."""
-    last = 0
-    stack = list(body)
-    while stack:
-        node = stack.pop()
-        if isinstance(node, _SCOPES):
-            continue
-        children = list(ast.iter_child_nodes(node))
-        if isinstance(node, ast.Call | ast.Assert):
-            last = max(last, node.lineno)
-        stack += children
-    return last
+def _aliases(body) -> frozenset:
+    """Other names that the module gives to checks: `close = numpy.testing.assert_allclose`, `from pytest import raises as expects`."""
+    found = set()
+    for node in body:
+        if isinstance(node, ast.ImportFrom):
+            found.update(alias.asname for alias in node.names if alias.asname and _is_check(alias.name))
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute) and _is_check(node.value.attr):
+            found.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    return frozenset(found)
+
+
+def _is_check(name: str) -> bool:
+    return name.startswith("assert") or name in RAISES or name in FAILS
 
 
 def _called_name(node) -> str:
@@ -88,12 +92,6 @@ def _fails(statement) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call) and _called_name(statement.value) in FAILS
 
 
-def _needs_nothing(arguments) -> bool:
-    """Can a function with these arguments be called without any?"""
-    positional = len(arguments.posonlyargs) + len(arguments.args)
-    return positional == len(arguments.defaults) and None not in arguments.kw_defaults
-
-
 _NOTHING: Any = ()
 
 
@@ -105,10 +103,11 @@ class _Rewriter:
         self.depth = 0
         self.functions: list = []
         self.classes: list = []
-        self.last: dict = {}
+        self.ends: dict = {}
         self.methods: list | None = None
-        self.outermost: set = set()
-        self.required: dict = {}
+        self.aliases: frozenset = frozenset()
+        self.blocks = 0
+        self.strict: set = set()
 
     def guard(self, name: str, node, *arguments, keywords=()):
         place = {"lineno": node.lineno, "col_offset": node.col_offset, "end_lineno": node.end_lineno, "end_col_offset": node.end_col_offset}
@@ -155,20 +154,23 @@ class _Rewriter:
 
     def visit_Assert(self, node):
         always_true = isinstance(node.test, ast.Tuple) and node.test.elts
+        if isinstance(node.test, ast.Compare):
+            self.strict.add(id(node.test))
         self.generic_visit(node)
         if not always_true:
             node.test = self.guard("check", node, node.test, node.lineno)
         return node
 
     def visit_Compare(self, node):
+        strict = int(id(node) in self.strict)
         self.generic_visit(node)
         if any(isinstance(op, _WITH_VALUES) for op in node.ops):
-            node.left = self.value(node.left)
-            node.comparators = [self.value(item) for item in node.comparators]
+            node.left = self.value(node.left, strict)
+            node.comparators = [self.value(item, strict) for item in node.comparators]
         return node
 
-    def value(self, node):
-        return self.guard("value", node, node, node.lineno) if isinstance(node, _COMPUTED) else node
+    def value(self, node, strict: int):
+        return self.guard("value", node, node, node.lineno, strict) if isinstance(node, _COMPUTED) else node
 
     def visit_Call(self, node):
         return self.call(node, block=0)
@@ -176,20 +178,25 @@ class _Rewriter:
     def call(self, node, block: int):
         self.generic_visit(node)
         name = _called_name(node)
-        if not name.startswith("assert") and name not in RAISES and name not in FAILS:
+        if not _is_check(name) and name not in self.aliases:
             return node
         return self.guard("call", node, node.func, node.lineno, block, *node.args, keywords=node.keywords)
 
     def visit_With(self, node):
-        expected = 0
+        numbers = []
         for item in node.items:
-            if isinstance(item.context_expr, ast.Call) and _called_name(item.context_expr) in RAISES:
+            call = isinstance(item.context_expr, ast.Call)
+            if call and (_called_name(item.context_expr) in RAISES or _called_name(item.context_expr) in self.aliases):
                 item.context_expr = self.call(item.context_expr, block=1)
-                expected += 1
+                numbers.append(-1)
+            elif isinstance(item.context_expr, ast.Name):  # perhaps what pytest.raises gave before
+                item.context_expr = self.guard("block", node, item.context_expr, self.blocks)
+                numbers.append(self.blocks)
+                self.blocks += 1
             else:
                 item.context_expr = self.visit(item.context_expr)
         node.body = self.body(node.body)
-        return [node, *(self.statement("closed", node) for _ in range(expected))]
+        return [node, *(self.statement("closed", node, number) for number in numbers)]
 
     def visit_Try(self, node):
         expects = node.handlers and (_fails(node.body[-1]) or any(map(_fails, node.orelse)))
@@ -211,37 +218,36 @@ class _Rewriter:
         self.depth += 1
         self.generic_visit(node)
         self.depth -= 1
-        if self.depth == 0 and self.methods:
-            self.classes.append((node.name, self.methods))
+        if self.depth == 0:
+            self.classes.append((node.name, self.methods[::-1]))  # in the order of the source
         self.methods = outer
         return node
 
     def visit_FunctionDef(self, node):
         if self.exits:
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            self.last[node.name, first] = _last_active(node.body)
+            self.ends[node.name, first] = exitpoints.ends(node.body)
         methods, self.methods = self.methods, None
         self.depth += 1
         self.generic_visit(node)
         self.depth -= 1
         self.methods = methods
-        if not node.name.startswith("test") or (self.depth and not (self.depth == 1 and methods is not None)):
+        is_method = self.depth == 1 and methods is not None
+        is_test = node.name.startswith("test") and (not self.depth or is_method)
+        if not is_test and not (is_method and node.name in _FIXTURES):
             return node
-        number, self.count = self.count, self.count + 1
         start = 1 if ast.get_docstring(node, clean=False) is not None else 0
         rest = node.body[start:]
-        if methods is not None:
-            methods.append((node.name, number))
+        if is_method:
             place = {"lineno": node.lineno, "col_offset": node.col_offset, "end_lineno": node.end_lineno, "end_col_offset": node.end_col_offset}
             again = ast.Raise(None, None, **place)
             handler = ast.ExceptHandler(None, None, [self.statement("raised", node, node.lineno), again], **place)
             rest = [ast.Try(rest, [handler], [], [], **place)] if rest else []
-        else:
-            self.functions.append((node.name, number))
-            self.required.pop(node.name, None)
-            if id(node) in self.outermost and not node.decorator_list and _needs_nothing(node.args):
-                self.required[node.name] = number
-        node.body = [*node.body[:start], self.statement("enter", node, number), *rest]
+        if is_test:
+            number, self.count = self.count, self.count + 1
+            (methods if is_method else self.functions).append((node.name, number))
+            rest.insert(0, self.statement("enter", node, number))
+        node.body = [*node.body[:start], *rest] or node.body
         return node
 
     visit_AsyncFunctionDef = visit_FunctionDef

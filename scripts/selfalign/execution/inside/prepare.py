@@ -6,6 +6,7 @@ that one had no answer: what is hard to compile harms nobody else, and its verdi
 
 import ast
 import marshal
+import sys
 
 import hollow
 import instrument
@@ -13,6 +14,8 @@ import instrument
 FUTURE = 0x1FE0000  # the flags of `from __future__` imports
 NOTHING, EXCEPTION, SYNTAX_ERROR, NO_CODE, NO_TESTS, EXIT, FORBIDDEN = range(7)
 IN_IMPLEMENTATION, IN_TESTS = 1, 2
+# Who names one of these may look for the program's file: its source, or a new interpreter that is to have its functions.
+_NEED_FILE = ("inspect", "__file__", "spawn", "forkserver", *(("multiprocessing", "ProcessPool") if sys.version_info >= (3, 14) else ()))
 
 
 def imports_forbidden(sources) -> bool:
@@ -37,7 +40,8 @@ def is_empty(source: str) -> bool:
 
 def prepare(job: bytes) -> tuple:
     """("end", outcome, where, line, name) for a program that cannot start, else ("run", implementation, parts of the tests as instrument()
-    returns them, names that the implementation imports, [(file name, text)] for `inspect`); all of types that marshal knows.
+    returns them, names that the implementation imports, [(file name, text)] for `inspect`, text of the file that the program seems to be,
+    for new interpreters); all of types that marshal knows.
 
     job: length of the implementation (8 bytes, little endian); implementation; tests.
     """
@@ -62,7 +66,7 @@ def prepare(job: bytes) -> tuple:
     except (SyntaxError, ValueError, RecursionError, OverflowError, SystemError) as error:
         return "end", SYNTAX_ERROR, where, getattr(error, "lineno", 0) or 0, type(error).__name__
     sources = [("<implementation>", code), ("<tests>", tests)] if "inspect" in code or "inspect" in tests else []
-    return "run", compiled, parts, imported, sources
+    return "run", compiled, parts, imported, sources, f"{code}\n{tests}" if any(word in code + tests for word in _NEED_FILE) else ""
 
 
 def compiled(job: bytes) -> bytes:

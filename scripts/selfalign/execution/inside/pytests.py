@@ -20,7 +20,7 @@ def needs_pytest(scope: dict, tests, entered) -> bool:
             return True
     for name, methods in tests.classes:
         cls = scope.get(name)
-        if isinstance(cls, type) and not issubclass(cls, unittest.TestCase) and not any(entered(number) for _, number in methods):
+        if methods and isinstance(cls, type) and not issubclass(cls, unittest.TestCase) and not any(entered(number) for _, number in methods):
             return True
     return False
 

@@ -15,12 +15,12 @@ struct record { /* execution/record.py reads it: keep both alike */
     int32_t opened, closed;            /* expected-exception blocks */
     char exception[64], swallowed_exception[64], denied_detail[64], noted_detail[64];
 };
-struct page { struct record record; int32_t main_pid; unsigned char entered[TESTS_MAX]; };
+struct page { struct record record; int32_t main_pid; unsigned char entered[TESTS_MAX], blocks[TESTS_MAX]; };
 
 static struct page *page;
 static int running;     /* in a program's process */
 static int started;     /* run() was called: it works once */
-static PyObject *codes; /* list of (code of the tests, first line, last line that still does something) */
+static PyObject *codes; /* list of (code of the tests, pairs of lines: see Instrumented.codes) */
 
 #define RECORD (page->record)
 /* Only what the program's first process does proves anything: its children may be ended at any moment. */

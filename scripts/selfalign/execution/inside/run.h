@@ -25,6 +25,16 @@ static int number_of(PyObject *object, const char *name) {
     return number;
 }
 
+/* Does an exit at `line` leave nothing behind? pairs: see Instrumented.codes. */
+static int is_end(PyObject *pairs, int line) {
+    if (pairs == &_Py_NoneStruct) return 1;
+    for (Py_ssize_t i = PyTuple_Size(pairs); i--;) {
+        PyObject *pair = PyTuple_GetItem(pairs, i);
+        if (PyLong_AsLong(PyTuple_GetItem(pair, 0)) <= line && line <= PyLong_AsLong(PyTuple_GetItem(pair, 1))) return 1;
+    }
+    return 0;
+}
+
 /* Did an exit through `traceback` leave nothing behind in any frame of the tests? */
 static int nothing_left(PyObject *traceback) {
     int left = 0, seen = 0;
@@ -36,7 +46,7 @@ static int nothing_left(PyObject *traceback) {
             seen = 1;
             for (Py_ssize_t i = PyList_Size(codes); i--;) {
                 PyObject *item = PyList_GetItem(codes, i);
-                if (PyTuple_GetItem(item, 0) == code && line < PyLong_AsLong(PyTuple_GetItem(item, 1))) left = 1;
+                if (PyTuple_GetItem(item, 0) == code && !is_end(PyTuple_GetItem(item, 1), line)) left = 1;
             }
         }
         if (code) Py_DecRef(code);
@@ -162,7 +172,7 @@ static int audit(const char *event, PyObject *args, void *data) {
         }
         break;
     case 'o':
-        if (!strcmp(event, "open")) {
+        if (!strcmp(event, "open") || !strcmp(event, "os.listdir") || !strcmp(event, "os.scandir") || !strcmp(event, "os.chdir")) {
             PyObject *path = PyTuple_GetItem(args, 0);
             if (path && path->ob_type == &PyBytes_Type) Py_IncRef(path);
             else path = path && path->ob_type == &PyUnicode_Type ? PyUnicode_AsUTF8String(path) : NULL;

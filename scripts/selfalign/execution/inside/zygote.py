@@ -70,6 +70,15 @@ def assertion_functions():
     return functions, modules
 
 
+def expecting_managers() -> list:
+    """Types of the context managers that expect an exception or a warning."""
+    case = unittest.TestCase()
+    found = [case.assertRaises(ValueError), case.assertWarns(UserWarning)]
+    if pytest := sys.modules.get("pytest"):
+        found += [pytest.raises(ValueError), pytest.warns(UserWarning)]
+    return [type(manager) for manager in found]
+
+
 def seal(modules) -> list:
     """What the guard compares before it believes a library's assertion: the names of these modules, their classes and functions."""
     sealed: list = []
@@ -115,6 +124,17 @@ class Result(unittest.TestResult):
             self.addError(test, err)
 
 
+def methods_left(cls, numbers, ran) -> list:
+    """Names of the test methods of a TestCase that have not run, inherited ones too. numbers, ran: of all in the source, by "class.method"."""
+    left = []
+    for name in unittest.defaultTestLoader.getTestCaseNames(cls):
+        method = getattr(cls, name)
+        place = getattr(method, "__qualname__", "")
+        if place in numbers and place not in ran and not getattr(method, "__unittest_skip__", False) and not getattr(cls, "__unittest_skip__", False):
+            left.append(name)
+    return left
+
+
 def make_finish(guard, tests, pytest_main=None):
     """The function that runs, once, the tests that the program has not run itself, and waits for its threads.
 
@@ -122,15 +142,17 @@ def make_finish(guard, tests, pytest_main=None):
     """
     threading = sys.modules.get("threading")
     entered = guard.entered
+    numbers = {f"{name}.{method}": number for name, methods in tests.classes for method, number in methods}
 
     def finish(scope):
-        for name, methods in tests.classes:
+        ran = {name for name, number in numbers.items() if entered(number)}
+        result = Result()
+        for name in dict.fromkeys(name for name, _ in tests.classes):
             cls = scope.get(name)
-            if isinstance(cls, type) and issubclass(cls, unittest.TestCase) and not any(entered(number) for _, number in methods):
-                result = Result()
-                unittest.defaultTestLoader.loadTestsFromTestCase(cls).run(result)
-                if result.first is not None:
-                    raise result.first
+            if isinstance(cls, type) and issubclass(cls, unittest.TestCase):
+                unittest.TestSuite(map(cls, methods_left(cls, numbers, ran))).run(result)
+        if result.first is not None:
+            raise result.first
         if pytest_main is not None:
             if pytests.needs_pytest(scope, tests, entered):
                 pytest_main()
@@ -158,10 +180,13 @@ def run(guard, job: bytes, prepared: bytes, control: bool, scope: dict, run_pyte
     what, *rest = marshal.loads(prepared) if prepared else prepare.prepare(job)
     if what == "end":
         guard.end(*rest)
-    code, tests, imported, sources = rest
+    code, tests, imported, sources, file = rest
     instrumented = instrument.Instrumented(tests, guard)
     for name, text in sources:
         linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    if file:
+        with open(scope["__file__"], "w", encoding="utf-8", errors="surrogatepass") as program:
+            program.write(file)
     before = set(scope) if control else set()
 
     def empty(scope):
@@ -219,7 +244,7 @@ def warm_up(guard) -> None:
     """Do what every program begins with, so that its process inherits initialised parsers and specialised code instead of making them."""
     job = len(_SAMPLE_CODE).to_bytes(8, "little") + (_SAMPLE_CODE + _SAMPLE_TESTS).encode()
     for _ in range(12):
-        _, code, tests, _, _ = marshal.loads(prepare.compiled(job))
+        _, code, tests, _, _, _ = marshal.loads(prepare.compiled(job))
         make_finish(guard, instrument.Instrumented(tests, guard))
         exec(code, {"__name__": "__main__"})
 
@@ -249,7 +274,8 @@ def main() -> None:
     warnings.simplefilter("ignore", SyntaxWarning)
     functions, sealed_modules = assertion_functions()
     doctest_run = sys.modules["doctest"].DocTestRunner.run.__code__ if "doctest" in sys.modules else None
-    guard.setup(functions, seal(sealed_modules), bytes.fromhex(program_filter), doctest_run, sys.gettrace)
+    any_of_mock = type(sys.modules["unittest.mock"].ANY) if "unittest.mock" in sys.modules else None
+    guard.setup(functions, expecting_managers(), seal(sealed_modules), bytes.fromhex(program_filter), any_of_mock, doctest_run, sys.gettrace)
     warm_up(guard)
     run_pytest = pytests.make_run(sys.modules["pytest"]) if "pytest" in sys.modules else None
     folders = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in ("/tmp", "/dev/shm")] if int(isolated) else [-1, -1]
