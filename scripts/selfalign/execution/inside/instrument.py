@@ -237,7 +237,7 @@ class _Rewriter:
         if not is_test and not (is_method and node.name in _FIXTURES):
             return node
         start = 1 if ast.get_docstring(node, clean=False) is not None else 0
-        rest = node.body[start:]
+        rest: list = node.body[start:]
         if is_method:
             place = {"lineno": node.lineno, "col_offset": node.col_offset, "end_lineno": node.end_lineno, "end_col_offset": node.end_col_offset}
             again = ast.Raise(None, None, **place)
@@ -245,7 +245,7 @@ class _Rewriter:
             rest = [ast.Try(rest, [handler], [], [], **place)] if rest else []
         if is_test:
             number, self.count = self.count, self.count + 1
-            (methods if is_method else self.functions).append((node.name, number))
+            (methods if is_method and methods is not None else self.functions).append((node.name, number))
             rest.insert(0, self.statement("enter", node, number))
         node.body = [*node.body[:start], *rest] or node.body
         return node
