@@ -16,9 +16,10 @@ include: "rules/resources.smk"
 
 
 # The jobs' own lines are what the terminal shows of a run on this machine; Snakemake's log file has everything.
-for handler in logger.handlers:
-    if handler.name == "DefaultStreamHandler":
-        handler.addFilter(Quiet(lambda: not workflow.dryrun and workflow.local_exec))
+board = Board()
+terminal = [handler for handler in logger.handlers if handler.name == "DefaultStreamHandler"]
+for handler in terminal:
+    handler.addFilter(Quiet(lambda: not workflow.dryrun and workflow.local_exec))
 
 
 onstart:
@@ -28,13 +29,17 @@ onstart:
     if CONFIG["cache_gb"]:
         prune(CACHE, max_bytes=CONFIG["cache_gb"] * 1e9)
     remove_temporary_files(RESULTS)
+    if workflow.local_exec:
+        board.start(terminal)
 
 
 onsuccess:
+    board.stop()
     print(f"\n{ending(RESULTS)}", file=sys.stderr)
 
 
 onerror:
+    board.stop()
     print(f"\n{failing(log)}", file=sys.stderr)
 
 

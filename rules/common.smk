@@ -20,6 +20,7 @@ from selfalign.exchange.export import NEEDS, PROMPTED
 from selfalign.exchange.reader import input_files
 from selfalign.generation.fewshot import load_fewshot
 from selfalign.sources.watch import files_digest
+from selfalign.workflow.board import Board
 from selfalign.workflow.terminal import Quiet, ending, failing
 
 try:

@@ -4,12 +4,14 @@ import errno
 import json
 import os
 import resource
+import socket
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,17 +23,44 @@ _terminal: TextIO | None = None
 _said = 0.0  # when the job last said something, in seconds of the monotonic clock
 _WATCH_SECONDS = 0.5
 _LONGEST_PAUSE = 60.0  # seconds between two lines of a job
+_REDRAWN_SECONDS = 1.0  # between two lines of a job where they take each other's place
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+BOARD = "SELFALIGN_BOARD"  # names, in the environment of a job, the socket of the terminal's board (selfalign.workflow.board)
 
 
-def say(line: str) -> None:
-    """One line for the user: on the terminal, and in the log of a running job."""
+@dataclass(frozen=True)
+class Said:
+    """A line of a job for the board; a passing one stands there until its process says the next one."""
+
+    process: int
+    line: str
+    passing: bool
+
+
+def read_said(data: bytes) -> Said:
+    """What a job has sent to the board."""
+    return Said(**json.loads(data))
+
+
+def say(line: str, passing: bool = False) -> None:
+    """One line for the user: on the terminal, and in the log of a running job. A passing one is of interest until the next one."""
     global _said
     _said = time.monotonic()
-    for stream in (_terminal, sys.stderr):
+    for stream in (None if _terminal and _on_board(line, passing) else _terminal, sys.stderr):
         if stream is not None:
             with suppress(OSError):  # a full disk or a closed terminal costs the line, not the job
                 print(line, file=stream, flush=True)
+
+
+def _on_board(line: str, passing: bool) -> bool:
+    """Whether the terminal has a board, which shows the line."""
+    if not (address := os.environ.get(BOARD)):
+        return False
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
+        sender.sendto(json.dumps(asdict(Said(os.getpid(), line, passing))).encode(), address)
+        return True
+    return False
 
 
 class Progress:
@@ -50,7 +79,7 @@ class Progress:
         self.done = 0
         self._every = every
         self._facts: dict[str, float] = {}
-        self._start = self._said = time.monotonic()
+        self._start = self._said = self._shown = time.monotonic()
 
     def advance(self, n: int = 1, **facts: float) -> None:
         """`n` more are done; `facts` are numbers that add up over the job (tokens, hits, ...)."""
@@ -60,8 +89,11 @@ class Progress:
         now = time.monotonic()
         pause = max(self._every, min(_LONGEST_PAUSE, (now - self._start) / 20))
         if now - self._said >= pause or (n and self.done == self.total):
-            self._said = now
-            say(self.line(now - self._start))
+            self._said = self._shown = now
+            say(self.line(now - self._start), passing=True)
+        elif _terminal and now - self._shown >= _REDRAWN_SECONDS:
+            self._shown = now
+            _on_board(self.line(now - self._start), passing=True)
 
     def line(self, seconds: float) -> str:
         """The progress line after `seconds` of work."""
@@ -144,7 +176,7 @@ def _watch(name: str, start: float) -> None:
         while os.getppid() == workflow:
             time.sleep(_WATCH_SECONDS)
             if _terminal is not None and time.monotonic() - max(start, _said) >= _LONGEST_PAUSE:
-                say(f"{name}: at work, {duration(time.monotonic() - start)}")
+                say(f"{name}: at work, {duration(time.monotonic() - start)}", passing=True)
         say("the workflow was killed, and with it this job; finished rows are kept")
         os._exit(1)
 

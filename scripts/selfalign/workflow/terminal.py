@@ -14,7 +14,7 @@ from selfalign.data.tables import IMPORT_STEP, STEP_OF
 # Snakemake's events that its own log file in .snakemake/log keeps and the terminal does not need: jobs speak for themselves.
 _EVENTS = {"run_info", "resources_info", "job_info", "job_started", "job_finished", "group_info", "shellcmd", "workflow_started"}
 _MESSAGES = ("Building DAG of jobs", "Select jobs to execute", "Assuming unrestricted shared filesystem", "Conda environments: ignored")
-_MESSAGES += ("Complete log(s)", "Elapsed time", "Using workflow specific profile")
+_MESSAGES += ("Complete log(s)", "Elapsed time", "Using workflow specific profile", "Using shell")
 _PROGRESS_SECONDS = 30
 
 
