@@ -16,7 +16,7 @@ PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check --const
 PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PATH
 
-.PHONY: bench-rebuild run test lint format docs lock clean set-up bench-data bench-execution bench-evalplus bench-training bench-verdicts bench-generation bench-engine bench-trace slurm test-slurm bench-scale
+.PHONY: bench-rebuild run test lint format docs lock clean set-up execution-env bench-data bench-execution bench-evalplus bench-training bench-verdicts bench-generation bench-engine bench-trace slurm test-slurm bench-scale
 
 run: set-up
 	@$(VENV)/bin/selfalign run --cores all $(if $(CONFIG),--configfile $(CONFIG))
@@ -57,6 +57,12 @@ $(STAMP):
 
 slurm: set-up
 	@$(PIP) --requirement envs/slurm.txt
+
+# The libraries that generated programs may import, apart from the project's own: execution.python in the config.
+execution-env:
+	@$(PYTHON) -m venv .venv-execution
+	@.venv-execution/bin/python -m pip install -qq --disable-pip-version-check --requirement envs/execution.txt
+	@echo "made .venv-execution; in the config: execution: {python: .venv-execution/bin/python}"
 
 # An environment of its own, so that the main one stays as the lock has it.
 test-slurm: set-up

@@ -93,7 +93,7 @@ def complete(
         raise EngineError(f"{rule}: the engine gave no answer for {len(waiting)} of {len(asked)} rows, among them {min(waiting)}; run again")
     failed = [row for row in dropped if row["reason"] == "engine_failed"]
     if failed and len(failed) == len(asked):
-        raise EngineError(f"{rule}: all {len(asked)} model calls failed, the first with: {failed[0]['detail']}")
+        raise EngineError(f"all {len(asked)} model calls failed, the first with: {failed[0]['detail']}")
     return kept, dropped
 
 
