@@ -2,9 +2,13 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from importlib.metadata import version
 
+import psutil
 import pytest
 
 from selfalign.data.errors import InputError
@@ -223,6 +227,30 @@ def _parse_or_die(file):
     if file.path in ("7.py", "8.py", "200.py"):
         os.kill(os.getpid(), signal.SIGKILL)
     return [file.path], []
+
+
+READING = """
+import itertools
+from selfalign.seeds.workers import parse_files
+from selfalign.sources.source_file import SourceFile
+
+def parse(file):
+    return [file.text], []
+
+files = (SourceFile("mine", f"{i}.py", "MIT", text="x" * 10_000) for i in itertools.count())
+for _ in parse_files(files, parse, parse, 2):
+    pass
+"""
+
+
+def test_workers_end_with_a_job_that_is_killed():
+    with subprocess.Popen([sys.executable, "-c", READING]) as job:
+        while len(workers := psutil.Process(job.pid).children()) < 2:
+            assert job.poll() is None
+            time.sleep(0.05)
+        job.kill()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
 
 
 def test_rows_say_from_which_repository_or_package_they_are(folder, tmp_path):

@@ -1,12 +1,14 @@
 """Source files parsed in several processes, in order. A file that takes its process down is one rejected file, not a dead job."""
 
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 
+from selfalign.data.orphans import end_with_parent
 from selfalign.sources.source_file import SourceFile
 
 _BATCH = 32  # files that a process gets at a time
@@ -44,7 +46,8 @@ def parse_files(files: Iterable[SourceFile], parse: Parse, crashed: Callable[[So
 
 
 def _pool(processes: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("fork"))
+    fork = multiprocessing.get_context("fork")
+    return ProcessPoolExecutor(processes, fork, initializer=end_with_parent, initargs=(os.getpid(),))
 
 
 def _submit(pool: ProcessPoolExecutor, parse: Parse, batch: tuple[SourceFile, ...]) -> Future:

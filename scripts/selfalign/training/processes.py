@@ -4,9 +4,7 @@ Every process takes its share of each batch, so that a step is the step that one
 whole, as one process would have saved it: a checkpoint may go on in another number of processes.
 """
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,10 +19,10 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from selfalign.data.errors import TrainingError
 from selfalign.data.job import say
+from selfalign.data.orphans import end_with_parent
 from selfalign.training.examples import Example
 
 ERROR = "error.txt"  # in the training's folder: why a process ended
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -68,12 +66,6 @@ def launch(work: Path, settings: dict, label: str) -> None:
     if process.returncode:
         error = (work / ERROR).read_text(encoding="utf-8") if (work / ERROR).exists() else f"the processes ended with code {process.returncode}"
         raise TrainingError(error)
-
-
-def end_with_parent() -> None:
-    """Ask the system to end this process when the one that started it ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def shard(model: Any, loss: torch.nn.Module, processes: Processes) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from selfalign.data.errors import SelfalignError
-from selfalign.training.processes import ERROR, Processes, end_with_parent
+from selfalign.data.orphans import end_with_parent
+from selfalign.training.processes import ERROR, Processes
 from selfalign.training.trainer import JOB, fine_tune
 
 

@@ -9,7 +9,6 @@ loaded between the jobs of a run; after a job that was killed it does not. A kee
 """
 
 import contextlib
-import ctypes
 import http.client
 import json
 import os
@@ -21,13 +20,14 @@ import sys
 import time
 from pathlib import Path
 
+from selfalign.data.orphans import end_with_parent
+
 BYE = b"bye\n"  # said by a job that is done
 ROOM = b"room\n"  # said by a keeper that is about to start another server: an idle one makes room for it
 _FIRST_SECONDS = 30.0  # within which the job that started the keeper connects, or is dead
 _POLL_SECONDS = 0.2
 _STOP_SECONDS = 20.0  # between asking the server to stop and killing it
 _CHILDREN_SECONDS = 2.0  # for what it has started to follow it
-_PR_SET_PDEATHSIG = 1
 
 
 class _Keeper:
@@ -49,7 +49,7 @@ class _Keeper:
         """Until no job is left, the server ends, or this process is asked to stop."""
         with open(self.log, "wb") as log:
             self.server = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=_end_with_parent
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=end_with_parent
             )
         self.leave = time.monotonic() + _FIRST_SECONDS
         while self.jobs or time.monotonic() < self.leave:
@@ -138,12 +138,6 @@ def _signal(server: subprocess.Popen, number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _end_with_parent() -> None:
-    """In the server's process before it begins: SIGTERM when the keeper dies."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _free_port() -> int:

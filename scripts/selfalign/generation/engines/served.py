@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import select
 import shlex
 import shutil
 import socket
@@ -28,6 +29,7 @@ _START_SECONDS = 3600.0  # for a server to load its model
 _SAY_SECONDS = 10.0
 _LINGER_SECONDS = 45.0  # that a server waits for the next job
 _RESTARTS = 2  # of a server that ends while this job needs it
+_NOTICE_SECONDS = 2.0  # within which a keeper tells that its server has ended
 _CONNECT_SECONDS = 60.0  # for a keeper that was started to listen
 # What decides which GPUs a server sees, and how long it may live: jobs that differ in these do not share one.
 _SURROUNDINGS = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")
@@ -60,10 +62,12 @@ class ServedEngine:
                 self._lease, url = join_server([*self.command, *eager], self._digest)
                 self._client = OpenAIEngine(self._model, {**self._engine, "url": url})
             again: set[str] = set()
+            patience = _NOTICE_SECONDS  # the keeper takes a moment to see that the server is gone; waited for once
             for completion in self._client.complete(left):
-                if completion.finish_reason == "failed" and self._restarts < _RESTARTS and self._ended():
+                if completion.finish_reason == "failed" and self._restarts < _RESTARTS and self._ended(patience):
                     again.add(completion.id)
                 else:
+                    patience = 0.0 if completion.finish_reason == "failed" else patience
                     yield completion
             left = [request for request in left if request.id in again]
             if left:
@@ -72,10 +76,11 @@ class ServedEngine:
                 self._leave()
         self._whole = True
 
-    def _ended(self) -> str:
-        """What is known about the end of the server; "" while it runs."""
+    def _ended(self, seconds: float = 0.0) -> str:
+        """What is known about the end of the server after at most some seconds; "" while it runs."""
         if self._lease is None:
             return "its keeper was left"
+        select.select([self._lease], [], [], seconds)
         try:
             said = self._lease.recv(1 << 16, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
