@@ -8,13 +8,13 @@ import platform
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from selfalign.data.errors import SandboxError
+from selfalign.data.errors import ConfigError, SandboxError
+from selfalign.data.interpreter import ask_python
 from selfalign.data.job import say
 from selfalign.execution.seccomp import program_filter, sandbox_filter
 
@@ -69,12 +69,10 @@ print(json.dumps({"paths": sorted(p for p in paths if p and os.path.exists(p)), 
 @cache
 def python_for_programs(executable: str = "") -> Python:
     """The interpreter `executable`, "" for the running one. SandboxError if it does not work."""
-    executable = os.path.abspath(shutil.which(executable) or executable) if executable else sys.executable
     try:
-        done = subprocess.run([executable, "-I", "-c", _DESCRIBE], capture_output=True, text=True, timeout=120, check=True, cwd="/")
-        facts = json.loads(done.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
-        raise SandboxError(f"execution.python: {executable} does not run ({error}); name a working Python 3.11 or newer") from None
+        executable, facts = ask_python(executable, _DESCRIBE)
+    except ConfigError as error:
+        raise SandboxError(str(error)) from None
     if facts["free_threaded"]:
         raise SandboxError(f"execution.python: {executable} is a free-threaded build, which the execution filter cannot use; name another one")
     digest = hashlib.sha256(json.dumps([facts["version"], facts["packages"], platform.machine()]).encode()).hexdigest()

@@ -1,16 +1,10 @@
 """The Python environment in which generated programs run: a function is judged against what is there, whatever Python the job itself has."""
 
-import json
-import os
-import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cache
 
-from selfalign.data.errors import ConfigError
+from selfalign.data.interpreter import ask_python
 
-# Isolated (-I): neither the working folder nor the user's own packages, which depend on how a job was started.
 _DESCRIBE = """
 import json, pkgutil, platform, site, sys
 from importlib.metadata import distributions
@@ -44,10 +38,5 @@ class Environment:
 @cache
 def environment_of(python: str = "") -> Environment:
     """The environment of an interpreter (the config's `execution.python`, "" for the running one). ConfigError if it does not run."""
-    executable = os.path.abspath(shutil.which(python) or python) if python else sys.executable
-    try:
-        done = subprocess.run([executable, "-I", "-c", _DESCRIBE], capture_output=True, text=True, timeout=120, check=True, cwd="/")
-        facts = json.loads(done.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
-        raise ConfigError(f"execution.python: {executable} does not run ({error}); name a working Python 3.11 or newer") from None
+    executable, facts = ask_python(python, _DESCRIBE)
     return Environment(executable, facts["version"], frozenset(facts["stdlib"]), frozenset(facts["installed"]), tuple(facts["packages"]))
