@@ -21,7 +21,7 @@ def main(smk):
 run_script(main, SimpleNamespace(rule="judge_seeds", wildcards=[0], log=[sys.argv[1]], output=SimpleNamespace(), resources={}))
 """
 RUN = """
-import logging, subprocess, sys, time
+import logging, subprocess, sys
 from selfalign.workflow.board import Board
 
 handler = logging.StreamHandler()
@@ -29,7 +29,6 @@ board = Board()
 board.start([handler])
 subprocess.run([sys.executable, "-c", sys.argv[1], sys.argv[2]], check=True)
 handler.handle(logging.makeLogRecord({"msg": "Snakemake says"}))
-time.sleep(0.5)
 board.stop()
 print("the end", file=sys.stderr)
 """

@@ -41,7 +41,8 @@ class Board:
         self._live.start()
         self._console.show_cursor(True)  # a run that is killed would leave a terminal without one
         self._handlers = [(handler, handler.setStream(sys.stderr)) for handler in handlers]
-        threading.Thread(target=self._listen, args=(self._socket,), daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, args=(self._socket,), daemon=True)
+        self._listener.start()
         atexit.register(self.stop)
 
     def stop(self) -> None:
@@ -50,7 +51,8 @@ class Board:
             return
         os.environ.pop(BOARD, None)
         folder, self._folder = self._folder, None
-        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.shutdown(socket.SHUT_RDWR)  # what was sent before is still read
+        self._listener.join(timeout=5)
         self._jobs.clear()
         self._live.stop()
         for handler, stream in self._handlers:
