@@ -1,9 +1,9 @@
 """Prompt tokens computed per row, and rows per second: few-shot draws for each row (the published way) against shared ones, in one run.
 
     make bench-generation                     # or, in an environment with vLLM:
-    python bench/bench_generation.py [--rows 240] [--prefixes 16] [--examples 8] [--engines transformers,vllm] [--model FOLDER]
+    python bench/bench_generation.py [--rows 60] [--prefixes 4] [--examples 8] [--engines transformers,vllm] [--model FOLDER]
 
-For S->C and C->I, with the examples of prompts/fewshot.yaml. 240 rows on 16 draws are the 15 rows per draw that a job of the preset for
+For S->C and C->I, with the examples of prompts/fewshot.yaml. 60 rows on 4 draws are the 15 rows per draw that a job of the preset for
 StarCoder2-15B has (976 rows on 64 draws). The model has the bundled one's shape but random weights and a context of 8,192 tokens, so
 that 8 examples fit; it makes about as many tokens as the steps do: 32 and 96. Both ways ask for the same rows. On a busy machine the ratio
 by CPU time, of all processes together, is the fairer one; the load is printed.
@@ -36,8 +36,8 @@ STEPS = {"concepts": (ask_for_concepts, 32), "instructions": (ask_for_instructio
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="a folder; the default is made on the fly")
-    parser.add_argument("--rows", type=int, default=240)
-    parser.add_argument("--prefixes", type=int, default=16)
+    parser.add_argument("--rows", type=int, default=60)
+    parser.add_argument("--prefixes", type=int, default=4)
     parser.add_argument("--examples", type=int, default=8)
     parser.add_argument("--engines", default="transformers,vllm")
     parser.add_argument("--dtype", default="float32")

@@ -120,13 +120,21 @@ def test_values_from_the_command_line_are_read_by_the_type_of_their_key():
     assert complete["selection"]["keep_reasoning"] == 1.0
 
 
-def test_model_folder_needs_a_tokenizer(folder):
+def test_model_folder_needs_its_parts(folder):
     model = folder / "model"
     model.mkdir()
     assert "no config.json" in message(config(model={"path": "model"}))
+    (model / "config.json").write_text("{")
+    assert "model/config.json is not JSON" in message(config(model={"path": "model"}))
     (model / "config.json").write_text("{}")
     assert "model has no tokenizer" in message(config(model={"path": "model"}))
     (model / "tokenizer.json").write_text("{}")
+    assert "model has no weights" in message(config(model={"path": "model"}))
+    (model / "model.safetensors").touch()
+    assert "model has no weights" in message(config(model={"path": "model"}))
+    served = config(model={"path": "model"}, engine={"kind": "openai", "url": "http://127.0.0.1:1/v1"})
+    assert load_config(served)["model"]["path"] == "model"  # the server has the weights
+    (model / "model.safetensors").write_bytes(b"weights")
     assert load_config(config(model={"path": "model"}))["model"]["path"] == "model"
 
 

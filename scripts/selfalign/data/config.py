@@ -241,10 +241,7 @@ def _check_files(config: dict[str, Any]) -> None:
             raise ConfigError(f"{key}: must be a finite number, not {value}")
     if is_local_model(path := config["model"]["path"]):
         exists("model.path", path, " or folder, and not a name on the Hugging Face hub either")
-        if not (Path(path) / "config.json").is_file():
-            raise ConfigError(f"model.path: {path} is not a model: it has no config.json")
-        if not any((Path(path) / name).is_file() for name in _TOKENIZER_FILES):
-            raise ConfigError(f"model.path: {path} has no tokenizer: save the model's tokenizer into the same folder")
+        _check_model(Path(path), weights=config["engine"]["kind"] != "openai")
     exists("fewshot", config["fewshot"])
     if (entry := entry_of(config)) is not None:
         exists(f"inputs.{entry}", config["inputs"][entry])
@@ -266,6 +263,20 @@ def _check_files(config: dict[str, Any]) -> None:
         raise ConfigError("engine.url: missing; kind openai needs the server's address, up to and including /v1, or engine.server, which starts one")
     if config["engine"]["url"] and config["engine"]["server"]:
         raise ConfigError("engine.url: not beside engine.server, which starts a server of its own; leave out one of the two")
+
+
+def _check_model(folder: Path, weights: bool) -> None:
+    """ConfigError for a folder that no job could load; a server may have its weights elsewhere."""
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"model.path: {folder} is not a model: it has no config.json")
+    try:
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"model.path: {folder}/config.json is not JSON ({error}); get the model again") from error
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise ConfigError(f"model.path: {folder} has no tokenizer: save the model's tokenizer into the same folder")
+    if weights and not any(path.stat().st_size for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern)):
+        raise ConfigError(f"model.path: {folder} has no weights (*.safetensors or *.bin, not empty); get the model again")
 
 
 def _numbers(value: Any, path: list[Any]) -> Iterator[tuple[str, float]]:
