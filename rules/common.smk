@@ -1,5 +1,6 @@
 # The checked config, and what rules say about files and params. No step's logic is here.
 
+import gc
 import os
 import platform
 import sys
@@ -23,6 +24,9 @@ from selfalign.sources.watch import files_digest
 from selfalign.workflow.board import Board
 from selfalign.workflow.terminal import Quiet, ending, failing
 
+# A graph of thousands of jobs stays in memory; to search it for garbage at every turn took a fifth of the time of planning.
+gc.set_threshold(1_000_000, 50, 50)
+
 try:
     CONFIG = load_config(config)
 except ConfigError as error:
@@ -39,7 +43,8 @@ MADE = tuple(steps_from(ENTRY))  # datasets of the run, in order; each has its d
 SHARDED = tuple(dataset for dataset in STEP_OF if dataset != "dataset" and dataset in {*IMPORTED, *MADE})
 STEPS = ("judge", "concepts", "instructions", "responses")
 ENGINES = {"transformers": ["transformers"], "vllm": ["vllm"], "openai": ["openai", "served"]}  # the modules of each kind
-LINK_GROUPS = -(-CONFIG["shards"] // 16)  # jobs that share the bands of a near-dedup pass
+# Jobs that share the bands of a near-dedup pass. Each reads every shard, so few: files times jobs is what planning takes.
+LINK_GROUPS = min(4, -(-CONFIG["shards"] // 16))
 PARTS = ("instruction", "response", "code")  # of a candidate: one near-dedup pass each, in this order
 
 

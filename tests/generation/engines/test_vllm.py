@@ -85,6 +85,16 @@ def test_vllm_answers_as_transformers_does(vllm, transformers, cfg):
         open_engine(cfg["model"], {**cfg["engine"], "dtype": "float64"}, None)
 
 
+def test_seeded_rows_with_long_prompts_fill_a_batch(vllm, transformers):
+    """More tokens at once than vLLM takes in one pass: a prompt that comes in two pieces must not cost the engine."""
+    requests = [Request(f"{at}", "", f"# {at}\n" + "x = 1\n" * (transformers.context // 7), at, 0.9, 8, ()) for at in range(16)]
+    done = {c.id: c for c in vllm.complete(requests)}
+    assert set(done) == {request.id for request in requests}
+    assert min(c.prompt_tokens for c in done.values()) > transformers.context // 2
+    assert {c.finish_reason for c in done.values()} <= {"length", "stop"}
+
+
+
 def functions() -> pa.Table:
     rest = {"sha1": "", "path": "a.py", "repository": "", "line": 1, "licence": "PSF-2.0", "source": "s", "imports": []}
     sources = [inspect.getsource(value) for module in (textwrap, statistics, shlex) for value in vars(module).values() if inspect.isfunction(value)]

@@ -25,6 +25,7 @@ from selfalign.generation.engines.models import model_digest
 from selfalign.generation.engines.openai import OpenAIEngine
 
 VLLM = "vllm"  # engine.server that stands for vLLM's own server with this config's values
+_ON_CPU = ["--enforce-eager", "--no-enable-chunked-prefill"]  # as in vllm.py
 _START_SECONDS = 3600.0  # for a server to load its model
 _SAY_SECONDS = 10.0
 _LINGER_SECONDS = 45.0  # that a server waits for the next job
@@ -58,8 +59,8 @@ class ServedEngine:
         left = list(requests)
         while left:
             if self._client is None:
-                eager = ["--enforce-eager"] if self._engine["server"] == VLLM and not _has_gpu() else []
-                self._lease, url = join_server([*self.command, *eager], self._digest)
+                on_cpu = _ON_CPU if self._engine["server"] == VLLM and not _has_gpu() else []
+                self._lease, url = join_server([*self.command, *on_cpu], self._digest)
                 self._client = OpenAIEngine(self._model, {**self._engine, "url": url})
             again: set[str] = set()
             patience = _NOTICE_SECONDS  # the keeper takes a moment to see that the server is gone; waited for once

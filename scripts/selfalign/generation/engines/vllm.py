@@ -73,6 +73,8 @@ class VllmEngine:
                 max_num_seqs=self._engine["batch_size"],
                 enable_prefix_caching=True,
                 enforce_eager=not torch.cuda.is_available(),  # compiling for a CPU takes longer than it saves
+                # On a CPU a seeded row whose prompt comes in two pieces ends the engine: "CPU Generator does not use offset".
+                enable_chunked_prefill=None if torch.cuda.is_available() else False,
                 seed=0,
                 disable_log_stats=True,
             )
