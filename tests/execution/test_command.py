@@ -1,6 +1,8 @@
 """`selfalign execute` and `selfalign sandbox`, as a user calls them; the step and its cache key."""
 
 import json
+import os
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -85,6 +87,21 @@ def test_ids_stay_as_they_are(tmp_path):
         assert found == ids or [json.loads(item) for item in found] == ids, name
 
 
+def test_ids_of_several_batches_and_a_pipe_as_input(tmp_path, monkeypatch):
+    monkeypatch.setattr("selfalign.execution.table.BATCH", 2)
+    program = {"code": "", "tests": ""}
+    for ids in ([1, 2, 3], [1, None, 3, None, None], [None, None, "a"], [1, 2, "a", "b"], [1.5, 2.5, 1, 2], [[1], ["a"], [2], []]):
+        pipe = tmp_path / "pipe"
+        pipe.unlink(missing_ok=True)
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=write_lines, args=(pipe, [{"id": item, **program} for item in ids]))
+        writer.start()
+        assert main(["execute", str(pipe), "-o", str(tmp_path / "out.parquet")]) == 0
+        writer.join()
+        found = pq.read_table(tmp_path / "out.parquet")["id"].to_pylist()
+        assert found == ids or [json.loads(item) for item in found] == ids, ids
+
+
 def test_a_byte_order_mark_and_blank_lines_do_not_matter(tmp_path):
     (tmp_path / "in.jsonl").write_bytes(b"\xef\xbb\xbf" + json.dumps({"id": "a", "code": "", "tests": ""}).encode() + b"\n\n")
     assert main(["execute", str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out.jsonl")]) == 0
@@ -92,7 +109,7 @@ def test_a_byte_order_mark_and_blank_lines_do_not_matter(tmp_path):
 
 
 def test_an_output_that_cannot_be_written_is_known_before_the_work(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("selfalign.execution.dispatch.execute", lambda *arguments: pytest.fail("worked in vain"))
+    monkeypatch.setattr("selfalign.execution.dispatch.judged", lambda *arguments: pytest.fail("worked in vain"))
     source = write_lines(tmp_path / "in.jsonl", [{"code": GOOD, "tests": "assert f(1) == 2"}])
     (tmp_path / "folder.jsonl").mkdir()
     (tmp_path / "file").touch()

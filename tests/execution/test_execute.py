@@ -10,9 +10,10 @@ import time
 import pytest
 
 from selfalign.data.errors import SandboxError
-from selfalign.execution import Program, execute, program_of
+from selfalign.execution import Program, Verdict, execute, program_of, waiting
 from selfalign.execution import dispatch as dispatch_module
 from selfalign.execution import worker as worker_module
+from selfalign.execution.dispatch import judged
 from selfalign.execution.sandbox import python_for_programs, try_sandbox
 
 CFG = {
@@ -56,6 +57,34 @@ def test_verdicts_come_in_the_order_of_the_programs_and_progress_counts_all():
     assert [verdict.id for verdict in verdicts] == [program.id for program in programs]
     assert words(verdicts) == ["assertion_failed", "passed"] * 4 + ["assertion_failed"]
     assert progress.done == 9
+
+
+def test_verdicts_are_given_out_on_the_way_and_no_more_is_read_than_is_allowed(monkeypatch):
+    monkeypatch.setattr(waiting, "CHUNK", 2)
+    monkeypatch.setattr(waiting, "AHEAD_ROWS", 8)
+    read = []
+
+    def items():
+        for i in range(40):
+            read.append(i)
+            # The second one needs other modules than the rest, and some need no run at all.
+            imports = "import asyncio\n" if i == 1 else ""
+            yield Verdict(str(i), "no_code", "") if i % 10 == 7 else Program(str(i), imports + GOOD, f"assert f({i}) == {i + 1}")
+
+    given = []
+    for verdict in judged(items(), {**CFG, "negative_control": False}):
+        given.append(verdict)
+        assert len(read) <= len(given) + 8 + 2
+    assert [verdict.id for verdict in given] == [str(i) for i in range(40)]
+    assert words(given) == ["no_code" if i % 10 == 7 else "passed" for i in range(40)]
+
+
+def test_whoever_stops_listening_leaves_no_sandbox_behind():
+    before = children()
+    verdicts = judged((Program(str(i), GOOD, "assert f(1) == 2") for i in range(10_000)), CFG)
+    assert next(verdicts).verdict == "passed" and children() != before
+    verdicts.close()
+    assert children() == before
 
 
 def test_nothing_to_do():
@@ -128,7 +157,7 @@ def test_response_to_program():
 def test_cached_verdicts_are_not_judged_again(tmp_path, monkeypatch):
     programs = [Program("a", GOOD, "assert f(1) == 2"), Program("b", GOOD, "assert f(1) == 3")]
     first = execute(programs, CFG, None, tmp_path)
-    monkeypatch.setattr(dispatch_module._Pool, "run", lambda self, tasks: pytest.fail("ran again"))
+    monkeypatch.setattr(dispatch_module._Pool, "_start", lambda self, task: pytest.fail("ran again"))
     renamed = [Program("other id", program.code, program.tests) for program in programs]
     assert words(execute(renamed, CFG, None, tmp_path)) == words(first)
     with pytest.raises(pytest.fail.Exception):

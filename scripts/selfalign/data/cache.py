@@ -41,14 +41,19 @@ class RowCache:
         self._path: Path | None = None
         self._synced = 0.0
 
-    def lookup(self, keys: Collection[bytes]) -> dict[bytes, dict]:
-        """The values of those of `keys` that the cache has. Of several values for a key the first, by file name, counts."""
+    def lookup(self, keys: Collection[bytes], own: bool = True) -> dict[bytes, dict]:
+        """The values of those of `keys` that the cache has. Of several values for a key the first, by file name, counts.
+
+        own: look into what this object has put there, too? That has no index yet: it is read through.
+        """
         missing = set(keys)
         found: dict[bytes, dict] = {}
         try:
             for path in sorted(self.folder.glob("*.segment")):
                 if not missing:
                     break
+                if path == self._path and not own:
+                    continue
                 hits = {key: json.loads(zlib.decompress(payload)) for key, payload in _wanted(path, missing)}
                 found |= hits
                 missing -= hits.keys()

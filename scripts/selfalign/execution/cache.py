@@ -20,7 +20,8 @@ class VerdictCache(RowCache):
 
     def __init__(self, folder: str | os.PathLike, cfg: dict[str, Any], python: Python):
         # The code that judges counts too: a verdict of an older one is not this one's.
-        sources = [path.read_bytes() for path in sorted([*INSIDE.glob("*.[chp]*"), *map(Path(__file__).with_name, ("record.py", "dispatch.py"))])]
+        judging = map(Path(__file__).with_name, ("record.py", "dispatch.py", "waiting.py"))
+        sources = [path.read_bytes() for path in sorted([*INSIDE.glob("*.[chp]*"), *judging])]
         parts = [python.fingerprint, json.dumps([cfg[name] for name in _LIMITS] + [cfg["sandbox"] == "none"])]
         fingerprint = hashlib.sha256(b"\0".join([*(part.encode() for part in parts), *sources])).hexdigest()
         super().__init__(Path(folder) / "verdicts" / fingerprint[:16])
@@ -28,7 +29,7 @@ class VerdictCache(RowCache):
     def known(self, programs: Sequence[Program]) -> dict[int, Verdict]:
         """Index to verdict of those of `programs` that were judged before."""
         keys = [_key(program) for program in programs]
-        found = self.lookup(keys)
+        found = self.lookup(keys, own=False)
         return {i: Verdict(programs[i].id, *found[key]["verdict"]) for i, key in enumerate(keys) if key in found}
 
     def keep(self, program: Program, verdict: str, detail: str) -> None:

@@ -4,9 +4,13 @@ import argparse
 import math
 import sys
 from collections import Counter
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from selfalign.data.errors import SandboxError
+
+if TYPE_CHECKING:
+    from selfalign.execution.programs import Verdict
 
 
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
@@ -46,28 +50,27 @@ def run_execute(arguments: argparse.Namespace) -> int:
     """Judge every row; a table of the verdicts is printed. Exit code 0 when all were judged."""
     from selfalign.data.config import defaults
     from selfalign.data.job import Progress
-    from selfalign.execution.dispatch import execute
-    from selfalign.execution.programs import Program, Verdict
-    from selfalign.execution.table import check_output, read_rows, row_program, write_verdicts
+    from selfalign.execution.dispatch import judged
+    from selfalign.execution.table import Rows, check_output, write_verdicts
 
     cfg = defaults("execution")
     given = {name: getattr(arguments, name) for name in ("sandbox", "workers", "python", "cpu_seconds", "wall_seconds", "memory_mb", "output_kb")}
     cfg |= {name: value for name, value in given.items() if value is not None}
     cfg["negative_control"] = not arguments.no_negative_control
     check_output(arguments.output)
-    rows = read_rows(arguments.input)
-    judged = [row_program(arguments.input, number, row) for number, row in enumerate(rows)]
-    programs = [item for item in judged if isinstance(item, Program)]
-    progress = Progress("execute", len(rows))
-    progress.advance(len(rows) - len(programs))
-    verdicts = {item.id: item for item in judged if isinstance(item, Verdict)}
-    verdicts |= {verdict.id: verdict for verdict in execute(programs, cfg, progress, arguments.cache)}
-    found = [verdicts[item.id] for item in judged]
-    write_verdicts([row.get("id", number) for number, row in enumerate(rows)], found, arguments.output)
-    counts = Counter(verdict.verdict for verdict in found)
+    rows = Rows(arguments.input)
+    rows.check()
+    counts: Counter[str] = Counter()
+
+    def counted(verdicts: "Iterator[Verdict]") -> "Iterator[Verdict]":
+        for verdict in verdicts:
+            counts[verdict.verdict] += 1
+            yield verdict
+
+    write_verdicts(rows, counted(judged(rows.items(), cfg, Progress("execute", len(rows)), arguments.cache)), arguments.output)
     for verdict, count in counts.most_common():
-        print(f"{verdict:<18}{count:>10,}{count / len(found):>9.1%}")
-    print(f"{'all':<18}{len(found):>10,}")
+        print(f"{verdict:<18}{count:>10,}{count / len(rows):>9.1%}")
+    print(f"{'all':<18}{len(rows):>10,}")
     if broken := counts["infrastructure"]:
         print(f"selfalign: {broken} programs could not be judged; run again, with fewer --workers", file=sys.stderr)
         return 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from selfalign.generation.sections import SectionError, code_blocks, split_sections
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Program:
     """An implementation and its tests, two texts that run one after the other in one module."""
 
@@ -14,7 +14,7 @@ class Program:
     tests: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """`verdict`: passed, or a key of data.tables.VERDICTS. `detail`: what and where, the same in every run."""
 

@@ -142,7 +142,7 @@ def judge(answer: Answer, cfg: dict) -> tuple[str, str]:
     if not answer.checks:
         return "tests_not_run", "no check was evaluated"
     if answer.patched:
-        return "tests_not_run", "a test, or a part of a test library, was replaced"
+        return "tests_not_run", "a test, or something that its checks are made of, was replaced"
     if answer.vacuous_line:
-        return "vacuous", f"tests line {answer.vacuous_line}: a value that equals anything"
+        return "vacuous", f"tests line {answer.vacuous_line}: a value for which a comparison with anything is true"
     return "passed", ""

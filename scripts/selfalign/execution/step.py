@@ -5,22 +5,16 @@ from typing import Any
 import pyarrow as pa
 
 from selfalign.data.files import to_dropped, to_table
-from selfalign.execution.dispatch import execute
-from selfalign.execution.programs import Verdict, program_of
+from selfalign.execution.dispatch import judged
+from selfalign.execution.programs import program_of
 
 
 def execute_responses(responses: pa.Table, cfg: dict[str, Any], progress: Any = None, cache_dir: str | None = None) -> tuple[pa.Table, pa.Table]:
     """(kept, dropped) of a table of responses. cfg: the config's `execution`, complete."""
     rows = responses.to_pylist()
-    judged = [program_of(row["id"], row["response"]) for row in rows]
-    verdicts = {item.id: item for item in judged if isinstance(item, Verdict)}
-    if progress is not None:
-        progress.advance(len(verdicts))
-    programs = [item for item in judged if not isinstance(item, Verdict)]
-    verdicts |= {verdict.id: verdict for verdict in execute(programs, cfg, progress, cache_dir)}
+    items = (program_of(row["id"], row["response"]) for row in rows)
     kept, dropped = [], []
-    for row in rows:
-        verdict = verdicts[row["id"]]
+    for row, verdict in zip(rows, judged(items, cfg, progress, cache_dir), strict=True):
         if verdict.verdict == "passed":
             names = ("id", "function_id", "instruction_id", "sample", "response")
             kept.append({**{name: row[name] for name in names}, "verdict": verdict.verdict, "detail": verdict.detail})

@@ -33,9 +33,33 @@ static void only_from_tests(void) {
 }
 
 static void failed_at(int line) {
+    if (probing) return;
     count(&RECORD.checks);
     if (__atomic_add_fetch(&RECORD.failed, 1, __ATOMIC_SEQ_CST) == 1) RECORD.failed_line = line;
 }
+
+/* Do all of `list` have the values that they had? Items: (mapping or object, name, value, is it an attribute?), None for the size of a mapping. */
+static int unbroken(PyObject *list) {
+    PyObject *type, *value, *traceback;
+    int same = 1;
+    PyErr_Fetch(&type, &value, &traceback);
+    for (Py_ssize_t i = PyList_Size(list); same && i--;) {
+        PyObject *item = PyList_GetItem(list, i), *holder = PyTuple_GetItem(item, 0), *name = PyTuple_GetItem(item, 1), *value = PyTuple_GetItem(item, 2);
+        if (name == &_Py_NoneStruct) {
+            same = PyObject_Size(holder) == PyLong_AsLong(value);
+        } else {
+            int attribute = PyLong_AsLong(PyTuple_GetItem(item, 3));
+            PyObject *now = attribute ? PyObject_GetAttr(holder, name) : PyObject_GetItem(holder, name);
+            same = now == value;
+            if (now) Py_DecRef(now);
+        }
+        PyErr_Clear();
+    }
+    PyErr_Restore(type, value, traceback);
+    return same;
+}
+
+static PyObject *tools; /* list, as for unbroken(): builtins and comparing functions that these tests name */
 
 /* check(condition, line): the condition of an assert, as True or False */
 static PyObject *guard_check(PyObject *self, PyObject *args) {
@@ -43,6 +67,7 @@ static PyObject *guard_check(PyObject *self, PyObject *args) {
     int line;
     if (!PyArg_ParseTuple(args, "Oi", &condition, &line)) return NULL;
     only_from_tests();
+    if (!unbroken(tools)) RECORD.patched = 1;
     int truth = PyObject_IsTrue(condition);
     if (truth < 0) return NULL;
     if (truth) count(&RECORD.checks);
@@ -83,86 +108,160 @@ static int equals_anything(PyObject *value, int strict, int depth) {
     return truth > 0;
 }
 
-/* value(x, line, strict): x, which the tests are about to compare; noted if it equals a fresh object, and so anything.
+/* What a value is used for in a comparison, on whichever side: ==, <, >, <=, >=, as what `in` and `not in` look into. */
+enum use { EQUAL = 1, LESS = 2, GREATER = 4, AT_MOST = 8, AT_LEAST = 16, CONTAINS = 32, LACKS = 64 };
+enum { USED_MAX = 64 };
+static struct used { PyObject *value; int line, strict, uses; } used[USED_MAX];
+static int used_count;
+
+/* Objects of the program's classes that were ordered or looked into: find_liars() asks them at the end, lest their answers change the program. */
+static void remember(PyObject *value, int line, int strict, int uses) {
+    if (!(uses & ~EQUAL) || !is_of_program(value)) return;
+    int i = 0;
+    while (i < used_count && used[i].value != value) i++;
+    if (i == USED_MAX) return;
+    if (i == used_count) {
+        Py_IncRef(value);
+        used[used_count++] = (struct used){value, line, strict, 0};
+    }
+    used[i].uses |= uses;
+}
+
+/* 1 if `left op right` is true, 0 if it is false, -1 if it is neither */
+static int says(PyObject *left, PyObject *right, int op, int strict) {
+    PyObject *answer = PyObject_RichCompare(left, right, op);
+    int truth = !answer || (!strict && answer->ob_type != &PyBool_Type) ? -1 : PyObject_IsTrue(answer);
+    if (answer) Py_DecRef(answer);
+    PyErr_Clear();
+    return truth;
+}
+
+/* Is it before a stranger, without denying that it is after it? An infinity denies it. */
+static int orders_as_asked(const struct used *item, PyObject *stranger) {
+    static const int orders[][3] = {{LESS, PY_LT, PY_GT}, {GREATER, PY_GT, PY_LT}, {AT_MOST, PY_LE, PY_GE}, {AT_LEAST, PY_GE, PY_LE}};
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++)
+        if ((item->uses & orders[i][0]) && says(item->value, stranger, orders[i][1], item->strict) == 1 &&
+            says(item->value, stranger, orders[i][2], item->strict) != 0) return 1;
+    return 0;
+}
+
+/* Has it a stranger in it, by a method of its own, in tests that never asked whether something is not in one of its kind? */
+static int contains_anything(const struct used *item, PyObject *stranger) {
+    if (!(item->uses & CONTAINS)) return 0;
+    for (int i = 0; i < used_count; i++)
+        if (used[i].value->ob_type == item->value->ob_type && (used[i].uses & LACKS)) return 0;
+    PyObject *method = PyObject_GetAttrString((PyObject *)item->value->ob_type, "__contains__");
+    int found = method && method != &_Py_NoneStruct && PySequence_Contains(item->value, stranger) == 1;
+    if (method) Py_DecRef(method);
+    PyErr_Clear();
+    return found;
+}
+
+static PyObject *strangers; /* list of objects that no program has seen */
+
+static void find_liars(void) {
+    probing = 1;
+    for (int i = 0; i < used_count && !RECORD.vacuous_line; i++) {
+        int orders = 1, contains = 1;
+        for (Py_ssize_t k = PyList_Size(strangers); k--;) {
+            PyObject *stranger = PyList_GetItem(strangers, k);
+            orders = orders && orders_as_asked(&used[i], stranger);
+            contains = contains && contains_anything(&used[i], stranger);
+        }
+        if (orders || contains) RECORD.vacuous_line = used[i].line;
+    }
+    probing = 0;
+}
+
+/* value(x, line, strict, uses): x, which the tests are about to compare; noted if it equals a fresh object, and so anything.
  * strict: is the comparison itself what an assert asserts? */
 static PyObject *guard_value(PyObject *self, PyObject *args) {
     PyObject *value;
-    int line, strict;
-    if (!PyArg_ParseTuple(args, "Oii", &value, &line, &strict)) return NULL;
+    int line, strict, uses;
+    if (!PyArg_ParseTuple(args, "Oiii", &value, &line, &strict, &uses)) return NULL;
     Py_IncRef(value);
-    if (equals_anything(value, strict, DEEP) && !RECORD.vacuous_line) RECORD.vacuous_line = line;
+    if ((uses & EQUAL) && equals_anything(value, strict, DEEP) && !RECORD.vacuous_line) RECORD.vacuous_line = line;
+    remember(value, line, strict, uses);
     return value;
 }
 
 /* The assertion functions of unittest and other libraries, and what they are made of; see seal() in zygote.py.
- * genuine: list of (function, kind). sealed: list of (mapping or object, name, value), None for the size of a mapping. */
-enum kind { PLAIN, RAISES, FAIL };
+ * genuine: list of (function, kind, uses of its first and of its second argument). sealed: list, as for unbroken(). */
+enum kind { PLAIN, RAISES, FAIL, EQUALITY };
 static PyObject *genuine, *sealed, *managers; /* managers: list of the types of what RAISES functions return for a with statement */
 
-static int seal_unbroken(void) {
-    PyObject *type, *value, *traceback;
-    int unbroken = 1;
-    PyErr_Fetch(&type, &value, &traceback);
-    for (Py_ssize_t i = PyList_Size(sealed); unbroken && i--;) {
-        PyObject *item = PyList_GetItem(sealed, i), *holder = PyTuple_GetItem(item, 0), *name = PyTuple_GetItem(item, 1), *value = PyTuple_GetItem(item, 2);
-        PyObject *now;
-        int same;
-        if (name == &_Py_NoneStruct) {
-            same = PyObject_Size(holder) == PyLong_AsLong(value);
-        } else {
-            int attribute = PyLong_AsLong(PyTuple_GetItem(item, 3));
-            now = attribute ? PyObject_GetAttr(holder, name) : PyObject_GetItem(holder, name);
-            same = now == value;
-            if (now) Py_DecRef(now);
-        }
-        PyErr_Clear();
-        unbroken = same;
-    }
-    PyErr_Restore(type, value, traceback);
-    return unbroken;
-}
+static int seal_unbroken(void) { return unbroken(sealed) && unbroken(tools); }
 
-static int genuine_kind(PyObject *function) {
-    int kind = -1;
-    PyObject *inner = PyObject_GetAttrString(function, "__func__");
+/* The item of `genuine` for a function or bound method, NULL for any other. */
+static PyObject *find_genuine(PyObject *function) {
+    PyObject *found = NULL, *inner = PyObject_GetAttrString(function, "__func__");
     PyErr_Clear();
     PyObject *wanted = inner ? inner : function;
-    for (Py_ssize_t i = PyList_Size(genuine); kind < 0 && i--;) {
+    for (Py_ssize_t i = PyList_Size(genuine); !found && i--;) {
         PyObject *item = PyList_GetItem(genuine, i);
-        if (PyTuple_GetItem(item, 0) == wanted) kind = PyLong_AsLong(PyTuple_GetItem(item, 1));
+        if (PyTuple_GetItem(item, 0) == wanted) found = item;
     }
     if (inner) Py_DecRef(inner);
-    if (kind >= 0 && !seal_unbroken()) {
-        RECORD.patched = 1;
-        return -1;
-    }
-    return kind;
+    return found;
 }
 
-/* call(function, line, block, *args, **kwargs): a call that looks like a library's assertion; block: it opens a with statement */
+/* assertEqual(first, second) has passed: does it do so whatever the second is, because the test case brought its own equality function? */
+static int own_equality_lies(PyObject *method, PyObject *first, PyObject *second) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    probing = 1;
+    PyObject *test = PyObject_GetAttrString(method, "__self__"), *chooser = test ? PyObject_GetAttrString(test, "_getAssertEqualityFunc") : NULL;
+    PyObject *equality = chooser ? PyObject_CallFunctionObjArgs(chooser, first, second, NULL) : NULL;
+    PyObject *fresh = equality && !find_genuine(equality) ? PyObject_CallFunctionObjArgs(&PyBaseObject_Type, NULL) : NULL;
+    PyErr_Clear();
+    PyObject *passed = fresh ? PyObject_CallFunctionObjArgs(equality, first, fresh, NULL) : NULL;
+    int lies = passed != NULL;
+    PyObject *used[] = {test, chooser, equality, fresh, passed};
+    for (size_t i = 0; i < sizeof used / sizeof *used; i++)
+        if (used[i]) Py_DecRef(used[i]);
+    PyErr_Clear();
+    probing = 0;
+    PyErr_Restore(type, value, traceback);
+    return lies;
+}
+
+static void look_at_arguments(PyObject *item, PyObject *arguments, int line) {
+    for (Py_ssize_t i = 0; i < PyTuple_Size(arguments); i++) {
+        PyObject *value = PyTuple_GetItem(arguments, i);
+        if (equals_anything(value, 1, DEEP) && !RECORD.vacuous_line) RECORD.vacuous_line = line;
+        if (i < 2) remember(value, line, 1, PyLong_AsLong(PyTuple_GetItem(item, 2 + i)));
+    }
+}
+
+/* call(function, line, how, *args, **kwargs): a call that looks like a library's assertion. how: 1 if it opens a with statement, plus 2 if the
+ * source says that it is pytest's */
 static PyObject *guard_call(PyObject *self, PyObject *args, PyObject *kwargs) {
     only_from_tests();
     PyObject *function = PyTuple_GetItem(args, 0);
-    int line = PyLong_AsLong(PyTuple_GetItem(args, 1)), block = PyLong_AsLong(PyTuple_GetItem(args, 2));
-    Py_ssize_t size = PyTuple_Size(args);
-    PyObject *rest = PyTuple_GetSlice(args, 3, size);
+    int line = PyLong_AsLong(PyTuple_GetItem(args, 1)), how = PyLong_AsLong(PyTuple_GetItem(args, 2));
+    Py_ssize_t size = PyTuple_Size(args) - 3;
+    PyObject *rest = PyTuple_GetSlice(args, 3, size + 3), *item = find_genuine(function);
     if (!rest) return NULL;
-    int kind = genuine_kind(function);
-    for (Py_ssize_t i = 0; kind >= 0 && i < size - 3; i++)
-        if (equals_anything(PyTuple_GetItem(rest, i), 1, DEEP) && !RECORD.vacuous_line) RECORD.vacuous_line = line;
-    /* assertRaises(error, function, ...) and its like call the function; without one they only wait for a with statement. */
-    int calls = size - 3 >= 2 && (PyCallable_Check(PyTuple_GetItem(rest, 1)) || (size - 3 >= 3 && PyCallable_Check(PyTuple_GetItem(rest, 2))));
-    PyObject *result = PyObject_Call(function, rest, kwargs);
-    Py_DecRef(rest);
-    if (kind >= 0 && !seal_unbroken()) { RECORD.patched = 1; kind = -1; }
-    if (kind < 0) return result;
-    if (!result) {
-        if (kind == FAIL || PyErr_ExceptionMatches(PyExc_AssertionError)) failed_at(line);
-    } else if (kind == RAISES && block) {
-        count(&RECORD.opened);
-    } else if (kind == PLAIN || (kind == RAISES && calls)) {
-        count(&RECORD.checks);
+    if (item ? !seal_unbroken() : how & 2) {
+        RECORD.patched = 1;
+        item = NULL;
     }
+    int kind = item ? PyLong_AsLong(PyTuple_GetItem(item, 1)) : -1;
+    if (item) look_at_arguments(item, rest, line);
+    /* assertRaises(error, function, ...) and its like call the function; without one they only wait for a with statement. */
+    int calls = size >= 2 && (PyCallable_Check(PyTuple_GetItem(rest, 1)) || (size >= 3 && PyCallable_Check(PyTuple_GetItem(rest, 2))));
+    PyObject *result = PyObject_Call(function, rest, kwargs);
+    if (item && !seal_unbroken()) { RECORD.patched = 1; kind = -1; }
+    if (kind >= 0 && !result) {
+        if (kind == FAIL || PyErr_ExceptionMatches(PyExc_AssertionError)) failed_at(line);
+    } else if (kind == RAISES && (how & 1)) {
+        count(&RECORD.opened);
+    } else if (kind == PLAIN || kind == EQUALITY || (kind == RAISES && calls)) {
+        count(&RECORD.checks);
+        if (kind == EQUALITY && size >= 2 && !RECORD.vacuous_line && own_equality_lies(function, PyTuple_GetItem(rest, 0), PyTuple_GetItem(rest, 1)))
+            RECORD.vacuous_line = line;
+    }
+    Py_DecRef(rest);
     return result;
 }
 
@@ -230,25 +329,48 @@ static PyObject *guard_entered(PyObject *self, PyObject *args) {
     return PyBool_FromLong(number >= 0 && number < TESTS_MAX && page->entered[number]);
 }
 
-/* raised(line): in a handler around the body of a unittest test method, because unittest's runner swallows exceptions */
+static void swallow(PyObject *error, int line) {
+    if (probing || RECORD.swallowed || !error || error == &_Py_NoneStruct) return;
+    char name[64];
+    PyObject *text = PyObject_GetAttrString(error->ob_type, "__name__");
+    copy_text(name, sizeof name, text);
+    if (text) Py_DecRef(text);
+    if (!strcmp(name, "SkipTest") || !strcmp(name, "Skipped") || !strcmp(name, "_ShouldStop")) return;
+    RECORD.swallowed = 1;
+    RECORD.swallowed_line = line;
+    memcpy(RECORD.swallowed_exception, name, sizeof name);
+    if (PyErr_GivenExceptionMatches(error, PyExc_MemoryError)) RECORD.memory = 1;
+}
+
+/* raised(line): in a handler around the body of a test, because who calls it may swallow the exception */
 static PyObject *guard_raised(PyObject *self, PyObject *args) {
     int line;
     PyObject *type, *value, *traceback;
     if (!PyArg_ParseTuple(args, "i", &line)) return NULL;
     only_from_tests();
     PyErr_GetExcInfo(&type, &value, &traceback);
-    char name[64] = "?";
-    PyObject *text = value ? PyObject_GetAttrString(value->ob_type, "__name__") : NULL;
-    copy_text(name, sizeof name, text);
-    if (text) Py_DecRef(text);
-    if (strcmp(name, "SkipTest") && strcmp(name, "Skipped") && !RECORD.swallowed) {
-        RECORD.swallowed = 1;
-        RECORD.swallowed_line = line;
-        memcpy(RECORD.swallowed_exception, name, sizeof name);
-        if (value && PyErr_GivenExceptionMatches(value, PyExc_MemoryError)) RECORD.memory = 1;
-    }
+    if (value && PyErr_GivenExceptionMatches(value, PyExc_Exception)) swallow(value, line);
     if (type) Py_DecRef(type);
     if (value) Py_DecRef(value);
     if (traceback) Py_DecRef(traceback);
+    return NONE;
+}
+
+/* swallowed(error): unittest's runner is about to put it into a result, which perhaps nobody reads */
+static PyObject *guard_swallowed(PyObject *self, PyObject *args) {
+    PyObject *error;
+    if (!PyArg_ParseTuple(args, "O", &error)) return NULL;
+    if (!running || !started) return NONE;
+    int line = 0;
+    PyObject *traceback = PyObject_GetAttrString(error, "__traceback__");
+    while (traceback && traceback != &_Py_NoneStruct) {
+        if (place(traceback, NULL) == IN_TESTS) line = number_of(traceback, "tb_lineno");
+        PyObject *next = PyObject_GetAttrString(traceback, "tb_next");
+        Py_DecRef(traceback);
+        traceback = next;
+    }
+    if (traceback) Py_DecRef(traceback);
+    PyErr_Clear();
+    swallow(error, line);
     return NONE;
 }

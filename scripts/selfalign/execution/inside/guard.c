@@ -39,17 +39,19 @@
 #include "server.h"
 #include "memory.h"
 
-/* setup(genuine, managers, sealed, filter, type of mock's ANY, code of doctest's runner, sys.gettrace), None for what is not loaded: once, before serve */
+/* setup(genuine, managers, sealed, strangers, filter, type of mock's ANY, code of doctest's runner, sys.gettrace): once, before serve.
+ * None for what is not loaded. */
 static PyObject *guard_setup(PyObject *self, PyObject *args) {
     PyObject *filter;
     if (running) deny("called the runner");
-    if (!PyArg_ParseTuple(args, "OOOOOOO", &genuine, &managers, &sealed, &filter, &any_of_mock, &doctest_run, &gettrace)) return NULL;
+    if (!PyArg_ParseTuple(args, "OOOOOOOO", &genuine, &managers, &sealed, &strangers, &filter, &any_of_mock, &doctest_run, &gettrace)) return NULL;
     Py_IncRef(managers);
     Py_IncRef(any_of_mock);
     Py_IncRef(doctest_run);
     Py_IncRef(gettrace);
     Py_IncRef(genuine);
     Py_IncRef(sealed);
+    Py_IncRef(strangers);
     program_filter_size = PyBytes_Size(filter) / sizeof *program_filter;
     program_filter = malloc(PyBytes_Size(filter) + 1);
     memcpy(program_filter, PyBytes_AsString(filter), PyBytes_Size(filter));
@@ -74,6 +76,7 @@ static PyMethodDef methods[] = {
     {"enter", guard_enter, METH_VARARGS, NULL},
     {"entered", guard_entered, METH_VARARGS, NULL},
     {"raised", guard_raised, METH_VARARGS, NULL},
+    {"swallowed", guard_swallowed, METH_VARARGS, NULL},
     {0},
 };
 static PyModuleDef definition = {.m_base = {.ob_base = {1, NULL}}, .m_name = "guard", .m_size = -1, .m_methods = methods};

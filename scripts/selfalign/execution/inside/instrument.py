@@ -7,6 +7,7 @@ and an expected exception: assertRaises, pytest.raises, or a try whose body or e
 
 import ast
 import os
+import sys
 from typing import Any
 
 import exitpoints
@@ -14,15 +15,27 @@ import planned
 
 RAISES = frozenset({"raises", "warns", "assertRaises", "assertRaisesRegex", "assertWarns", "assertWarnsRegex", "assertLogs", "assertNoLogs"})
 FAILS = frozenset({"fail"})
-_WITH_VALUES = (ast.Eq, ast.NotEq, ast.In, ast.NotIn)
+_PYTEST = ("raises", "warns", "fail")
 _COMPUTED = (ast.Call, ast.Name, ast.Attribute, ast.Subscript, ast.Await)
-_FIXTURES = frozenset({"setUp", "tearDown", "setUpClass", "tearDownClass", "asyncSetUp", "asyncTearDown"})  # of unittest
+_EXPECTED_TO_FAIL = frozenset({"expectedFailure", "xfail"})
+# What a comparison says of what stands to the left and to the right of it; the bits are those of `enum use` in checks.h.
+EQUAL, LESS, GREATER, AT_MOST, AT_LEAST, CONTAINS, LACKS = (1 << i for i in range(7))
+_USES = {
+    **dict.fromkeys((ast.Eq, ast.NotEq), (EQUAL, EQUAL)),
+    ast.In: (EQUAL, EQUAL | CONTAINS),
+    ast.NotIn: (EQUAL, EQUAL | LACKS),
+    ast.Lt: (LESS, GREATER),
+    ast.Gt: (GREATER, LESS),
+    ast.LtE: (AT_MOST, AT_LEAST),
+    ast.GtE: (AT_LEAST, AT_MOST),
+}
 
 
 class Instrumented:
     """The tests, ready to run. `codes`: (code object, lines at which an exit leaves nothing behind: pairs of first and last, None for all
     or none) of the module and each function in it. `functions`: (name, number) of test functions; `classes`: (name, [(name, number) of its
-    test methods]) of all classes. `required`: numbers of the tests that must have run in the end, whatever the program does."""
+    test methods]) of all classes. `required`: numbers of the tests that must have run in the end, whatever the program does.
+    `names`: that the tests use."""
 
     def __init__(self, parts: tuple, guard):
         """parts: what instrument() returned, perhaps in another process. guard: whose objects the checks call."""
@@ -30,6 +43,7 @@ class Instrumented:
         marks = {secret + name: getattr(guard, name) for name in ("check", "value", "call", "block", "closed", "caught", "fail", "enter", "raised")}
         codes: list = []
         self.code = _embed(code, marks, codes)
+        self.names = {name for item in codes for name in item.co_names}
         self.codes = [(item, () if ends is None else ends.get((item.co_name, item.co_firstlineno))) for item in codes]
 
 
@@ -44,6 +58,8 @@ def instrument(source: str, flags: int = 0, exits: bool = True) -> tuple:
     secret = os.urandom(12).hex()
     rewriter = _Rewriter(secret, exits)
     rewriter.aliases = _aliases(tree.body)
+    if "pytest" in source and "pytest" in sys.modules:
+        rewriter.of_pytest = _of_pytest(tree)
     required = planned.Planned(tree, source)
     if exits:
         rewriter.ends["<module>", 1] = exitpoints.ends(tree.body)
@@ -74,6 +90,21 @@ def _aliases(body) -> frozenset:
     return frozenset(found)
 
 
+def _of_pytest(tree) -> frozenset:
+    """The names, dotted ones too, under which the source has pytest's checks by its import statements."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(f"{alias.asname or 'pytest'}.{name}" for alias in node.names if alias.name == "pytest" for name in _PYTEST)
+        elif isinstance(node, ast.ImportFrom) and node.module == "pytest":
+            found.update(alias.asname or alias.name for alias in node.names if alias.name in _PYTEST)
+    return frozenset(found)
+
+
+def _dotted(node) -> str:
+    return f"{node.value.id}.{node.attr}" if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) else getattr(node, "id", "")
+
+
 def _is_check(name: str) -> bool:
     return name.startswith("assert") or name in RAISES or name in FAILS
 
@@ -92,6 +123,10 @@ def _fails(statement) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call) and _called_name(statement.value) in FAILS
 
 
+def _has_parameters(arguments) -> bool:
+    return bool(arguments.posonlyargs or arguments.args or arguments.vararg or arguments.kwonlyargs or arguments.kwarg)
+
+
 _NOTHING: Any = ()
 
 
@@ -106,6 +141,7 @@ class _Rewriter:
         self.ends: dict = {}
         self.methods: list | None = None
         self.aliases: frozenset = frozenset()
+        self.of_pytest: frozenset = frozenset()
         self.blocks = 0
         self.strict: set = set()
 
@@ -164,13 +200,17 @@ class _Rewriter:
     def visit_Compare(self, node):
         strict = int(id(node) in self.strict)
         self.generic_visit(node)
-        if any(isinstance(op, _WITH_VALUES) for op in node.ops):
-            node.left = self.value(node.left, strict)
-            node.comparators = [self.value(item, strict) for item in node.comparators]
+        uses = [0] * (len(node.ops) + 1)
+        for i, op in enumerate(node.ops):
+            left, right = _USES.get(op.__class__, (0, 0))
+            uses[i] |= left
+            uses[i + 1] |= right
+        node.left = self.value(node.left, strict, uses[0])
+        node.comparators = [self.value(item, strict, use) for item, use in zip(node.comparators, uses[1:], strict=True)]
         return node
 
-    def value(self, node, strict: int):
-        return self.guard("value", node, node, node.lineno, strict) if isinstance(node, _COMPUTED) else node
+    def value(self, node, strict: int, uses: int):
+        return self.guard("value", node, node, node.lineno, strict, uses) if uses and isinstance(node, _COMPUTED) else node
 
     def visit_Call(self, node):
         return self.call(node, block=0)
@@ -180,7 +220,8 @@ class _Rewriter:
         name = _called_name(node)
         if not _is_check(name) and name not in self.aliases:
             return node
-        return self.guard("call", node, node.func, node.lineno, block, *node.args, keywords=node.keywords)
+        how = block + 2 * (_dotted(node.func) in self.of_pytest)
+        return self.guard("call", node, node.func, node.lineno, how, *node.args, keywords=node.keywords)
 
     def visit_With(self, node):
         numbers = []
@@ -227,6 +268,8 @@ class _Rewriter:
         if self.exits:
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             self.ends[node.name, first] = exitpoints.ends(node.body)
+        if not _EXPECTED_TO_FAIL.isdisjoint(map(planned.name_of, node.decorator_list)):
+            return node  # its checks prove nothing, whatever comes of them
         methods, self.methods = self.methods, None
         self.depth += 1
         self.generic_visit(node)
@@ -234,19 +277,18 @@ class _Rewriter:
         self.methods = methods
         is_method = self.depth == 1 and methods is not None
         is_test = node.name.startswith("test") and (not self.depth or is_method)
-        if not is_test and not (is_method and node.name in _FIXTURES):
+        if not is_test:
             return node
         start = 1 if ast.get_docstring(node, clean=False) is not None else 0
         rest: list = node.body[start:]
-        if is_method:
+        if is_method or not _has_parameters(node.args):
             place = {"lineno": node.lineno, "col_offset": node.col_offset, "end_lineno": node.end_lineno, "end_col_offset": node.end_col_offset}
             again = ast.Raise(None, None, **place)
             handler = ast.ExceptHandler(None, None, [self.statement("raised", node, node.lineno), again], **place)
             rest = [ast.Try(rest, [handler], [], [], **place)] if rest else []
-        if is_test:
-            number, self.count = self.count, self.count + 1
-            (methods if is_method and methods is not None else self.functions).append((node.name, number))
-            rest.insert(0, self.statement("enter", node, number))
+        number, self.count = self.count, self.count + 1
+        (methods if is_method and methods is not None else self.functions).append((node.name, number))
+        rest.insert(0, self.statement("enter", node, number))
         node.body = [*node.body[:start], *rest] or node.body
         return node
 

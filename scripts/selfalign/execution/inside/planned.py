@@ -11,7 +11,7 @@ _CASES = ("TestCase", "IsolatedAsyncioTestCase")
 _DOUBTS = ("skip", "xfail", "load_tests", "__test__", "del ")
 
 
-def _name(node) -> str:
+def name_of(node) -> str:
     """The last part of a dotted name, or of what is called."""
     node = node.func if isinstance(node, ast.Call) else node
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
@@ -27,7 +27,7 @@ class Planned:
         self.cases: set = set()
         functions = (ast.FunctionDef, ast.AsyncFunctionDef)
         if "fixture" in source:
-            self.fixtures |= {node.name for node in tree.body if isinstance(node, functions) and "fixture" in map(_name, node.decorator_list)}
+            self.fixtures |= {node.name for node in tree.body if isinstance(node, functions) and "fixture" in map(name_of, node.decorator_list)}
         for node in tree.body:
             if isinstance(node, functions):
                 self.names.pop(node.name, None)
@@ -37,7 +37,7 @@ class Planned:
                 for name in [name for name in self.names if name.startswith(node.name + ".")]:
                     del self.names[name]
                 self.cases.discard(node.name)
-                if any(_name(base) in _CASES or _name(base) in self.cases for base in node.bases):
+                if any(name_of(base) in _CASES or name_of(base) in self.cases for base in node.bases):
                     self.cases.add(node.name)
                     if not doubt and not node.decorator_list:
                         methods = [part.name for part in node.body if isinstance(part, functions) and part.name.startswith("test")]
@@ -47,7 +47,7 @@ class Planned:
         """Will it be called with nothing, with fixtures, or with parameters?"""
         known = set()
         for decorator in node.decorator_list:
-            if doubt or _name(decorator) != "parametrize" or len(getattr(decorator, "args", ())) < 2:
+            if doubt or name_of(decorator) != "parametrize" or len(getattr(decorator, "args", ())) < 2:
                 return False
             names, values = decorator.args[:2]
             if not isinstance(names, ast.Constant) or not isinstance(names.value, str) or not getattr(values, "elts", ()):

@@ -40,8 +40,8 @@ def is_empty(source: str) -> bool:
 
 def prepare(job: bytes) -> tuple:
     """("end", outcome, where, line, name) for a program that cannot start, else ("run", implementation, parts of the tests as instrument()
-    returns them, names that the implementation imports, [(file name, text)] for `inspect`, text of the file that the program seems to be,
-    for new interpreters); all of types that marshal knows.
+    returns them, names that the implementation imports, [(file name, text)] for `inspect`, the two texts of the file that the program
+    seems to be, for new interpreters, or nothing); all of types that marshal knows.
 
     job: length of the implementation (8 bytes, little endian); implementation; tests.
     """
@@ -66,7 +66,7 @@ def prepare(job: bytes) -> tuple:
     except (SyntaxError, ValueError, RecursionError, OverflowError, SystemError) as error:
         return "end", SYNTAX_ERROR, where, getattr(error, "lineno", 0) or 0, type(error).__name__
     sources = [("<implementation>", code), ("<tests>", tests)] if "inspect" in code or "inspect" in tests else []
-    return "run", compiled, parts, imported, sources, f"{code}\n{tests}" if any(word in code + tests for word in _NEED_FILE) else ""
+    return "run", compiled, parts, imported, sources, (code, tests) if any(word in code + tests for word in _NEED_FILE) else ()
 
 
 def compiled(job: bytes) -> bytes:

@@ -23,9 +23,13 @@ static int started;     /* run() was called: it works once */
 static PyObject *codes; /* list of (code of the tests, pairs of lines: see Instrumented.codes) */
 
 #define RECORD (page->record)
+
+/* while a value is asked whether it lies (see checks.h), what it calls is no check */
+static __thread int probing;
+
 /* Only what the program's first process does proves anything: its children may be ended at any moment. */
 static void count(int32_t *n) {
-    if (getpid() == page->main_pid) __atomic_add_fetch(n, 1, __ATOMIC_RELAXED);
+    if (!probing && getpid() == page->main_pid) __atomic_add_fetch(n, 1, __ATOMIC_RELAXED);
 }
 
 static void copy_text(char *to, size_t size, PyObject *text) {
@@ -46,4 +50,29 @@ static void deny(const char *detail) {
 /* remembers that the program tried something that cannot work here: it explains a later failure */
 static void note(const char *detail) {
     if (!__atomic_exchange_n(&RECORD.noted, 1, __ATOMIC_SEQ_CST)) snprintf(RECORD.noted_detail, sizeof RECORD.noted_detail, "%s", detail);
+}
+
+/* file name of the code that a traceback entry stands for: 'i' implementation, 't' tests, 0 other */
+static int place(PyObject *traceback, PyObject **code_out) {
+    int where = 0;
+    PyObject *frame = PyObject_GetAttrString(traceback, "tb_frame"), *code = frame ? PyFrame_GetCode(frame) : NULL;
+    PyObject *file = code ? PyObject_GetAttrString(code, "co_filename") : NULL;
+    char name[32] = "";
+    if (file) copy_text(name, sizeof name, file);
+    if (!strcmp(name, "<implementation>")) where = IN_IMPLEMENTATION;
+    if (!strcmp(name, "<tests>")) where = IN_TESTS;
+    if (file) Py_DecRef(file);
+    if (code_out) *code_out = code;
+    else if (code) Py_DecRef(code);
+    if (frame) Py_DecRef(frame);
+    PyErr_Clear();
+    return where;
+}
+
+static int number_of(PyObject *object, const char *name) {
+    PyObject *value = PyObject_GetAttrString(object, name);
+    int number = value ? (int)PyLong_AsLong(value) : 0;
+    if (value) Py_DecRef(value);
+    PyErr_Clear();
+    return number;
 }

@@ -17,6 +17,7 @@ import sys
 import types
 import unittest
 import unittest.case
+import unittest.suite
 import warnings
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -27,7 +28,24 @@ import pytests  # noqa: E402
 
 del sys.path[0]
 
-PLAIN, RAISES, FAIL = 0, 1, 2
+PLAIN, RAISES, FAIL, EQUALITY = range(4)
+# What unittest's comparisons say of their first and second argument.
+ARGUMENTS = {
+    "assertLess": (instrument.LESS, instrument.GREATER),
+    "assertGreater": (instrument.GREATER, instrument.LESS),
+    "assertLessEqual": (instrument.AT_MOST, instrument.AT_LEAST),
+    "assertGreaterEqual": (instrument.AT_LEAST, instrument.AT_MOST),
+    "assertIn": (0, instrument.CONTAINS),
+    "assertNotIn": (0, instrument.LACKS),
+}
+# What a check may go through, apart from what tests have reason to replace.
+REPLACEABLE = frozenset({"input", "print", "open", "exit", "quit", "help", "breakpoint", "__import__"})
+COMPARING = {
+    "math": ("isclose",),
+    "numpy": ("allclose", "isclose", "array_equal", "array_equiv", "all", "any"),
+    "pytest": ("approx",),
+    "operator": ("eq", "ne"),
+}
 # What programs import most, and what is cheap to have: a fork copies the tables of all memory that is in use.
 COMMON = (
     *("abc", "bisect", "collections", "copy", "dataclasses", "datetime", "enum", "functools", "heapq", "itertools", "json", "math", "operator"),
@@ -54,11 +72,11 @@ def load_guard(path: str):
 
 
 def assertion_functions():
-    """(function, kind) of every library function that is a check, and the modules in which they work."""
-    functions, modules = [], [unittest.case]
+    """(function, kind, uses of its first and second argument) of every library function that is a check, and the modules in which they work."""
+    functions, modules = [], [unittest.case, unittest.suite]
     for name, value in vars(unittest.TestCase).items():
-        if isinstance(value, types.FunctionType) and (name.startswith("assert") or name == "fail"):
-            functions.append((value, RAISES if name in instrument.RAISES else FAIL if name == "fail" else PLAIN))
+        if isinstance(value, types.FunctionType) and (name.startswith("assert") or name in ("fail", "_baseAssertEqual")):
+            functions.append((value, RAISES if name in instrument.RAISES else {"fail": FAIL, "assertEqual": EQUALITY}.get(name, PLAIN)))
     if pytest := sys.modules.get("pytest"):
         functions += [(pytest.raises, RAISES), (pytest.warns, RAISES), (pytest.fail, FAIL)]
         modules += {sys.modules[function.__module__] for function in (pytest.raises, pytest.warns) if hasattr(function, "__code__")}
@@ -67,7 +85,41 @@ def assertion_functions():
             found = [value for key, value in vars(module).items() if key.startswith("assert") and isinstance(value, types.FunctionType)]
             functions += [(value, RAISES if value.__name__ in ("assert_raises", "assert_raises_regex", "assert_warns") else PLAIN) for value in found]
             modules += {sys.modules[value.__module__] for value in found}
-    return functions, modules
+    return [(function, kind, *ARGUMENTS.get(getattr(function, "__name__", ""), (0, 0))) for function, kind in functions], modules
+
+
+def comparing_tools() -> dict:
+    """Name to what the guard compares before it believes a check of tests that use the name: as seal() gives it."""
+    found: dict = {name: [(vars(builtins), name, value, 0)] for name, value in vars(builtins).items() if name not in REPLACEABLE}
+    for module, names in COMPARING.items():
+        if module in sys.modules:
+            for name in names:
+                found.setdefault(name, []).append((vars(sys.modules[module]), name, getattr(sys.modules[module], name), 0))
+    return found
+
+
+def watch_unittest(guard) -> None:
+    """unittest's runner puts exceptions into a result that nobody need read: the guard sees them before."""
+    outcome, suite = vars(unittest.case)["_Outcome"], vars(unittest.suite)["TestSuite"]
+    part, note = outcome.testPartExecutor, suite._createClassOrModuleLevelException
+    swallowed = guard.swallowed
+
+    @contextlib.contextmanager
+    def testPartExecutor(self, test_case, subTest=False):  # noqa: N802, N803
+        with part(self, test_case, subTest):
+            try:
+                yield
+            except BaseException as error:
+                if not self.expecting_failure:
+                    swallowed(error)
+                raise
+
+    def _createClassOrModuleLevelException(self, result, exc, *args, **kwargs):  # noqa: N802
+        swallowed(exc)
+        return note(self, result, exc, *args, **kwargs)
+
+    outcome.testPartExecutor = testPartExecutor
+    suite._createClassOrModuleLevelException = _createClassOrModuleLevelException
 
 
 def expecting_managers() -> list:
@@ -107,6 +159,15 @@ def seal(modules) -> list:
                         seal_function(member)
     sealed += [(vars(builtins), name, vars(builtins)[name], 0) for name in sorted(used) if name in vars(builtins)]
     return sealed
+
+
+class Blank:
+    """A stranger whose text is empty: not even what is compared by its text is before it, or in it."""
+
+    def __str__(self):
+        return ""
+
+    __repr__ = __str__
 
 
 class Result(unittest.TestResult):
@@ -172,10 +233,10 @@ def make_finish(guard, tests, pytest_main=None):
     return finish
 
 
-def run(guard, job: bytes, prepared: bytes, control: bool, scope: dict, run_pytest) -> None:
+def run(guard, job: bytes, prepared: bytes, control: bool, scope: dict, run_pytest, tools: dict) -> None:
     """Run one program in `scope`, the globals of an empty `__main__`. Does not return.
 
-    job: see prepare.py. prepared: what came of it there, empty if nothing did. control: is this the negative control?
+    job: see prepare.py. prepared: what came of it there, empty if nothing did. control: is this the negative control? tools: comparing_tools()
     """
     what, *rest = marshal.loads(prepared) if prepared else prepare.prepare(job)
     if what == "end":
@@ -186,7 +247,7 @@ def run(guard, job: bytes, prepared: bytes, control: bool, scope: dict, run_pyte
         linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     if file:
         with open(scope["__file__"], "w", encoding="utf-8", errors="surrogatepass") as program:
-            program.write(file)
+            program.write("\n".join((hollow.hollow_source(file[0]) if control else file[0], file[1])))
     before = set(scope) if control else set()
 
     def empty(scope):
@@ -198,7 +259,8 @@ def run(guard, job: bytes, prepared: bytes, control: bool, scope: dict, run_pyte
     finish = make_finish(guard, instrumented, pytest_main)
     gc.enable()
     emptied = empty if control else None
-    guard.run(code, instrumented.code, scope, instrumented.codes, emptied, finish, instrumented.required, bool(instrumented.classes))
+    watched = [(scope, "__builtins__", builtins, 0), *(item for name in instrumented.names for item in tools.get(name, ()))]
+    guard.run(code, instrumented.code, scope, instrumented.codes, emptied, finish, instrumented.required, bool(instrumented.classes), watched)
 
 
 _SAMPLE_CODE = """
@@ -272,11 +334,15 @@ def main() -> None:
     if "sklearn.utils.parallel" in sys.modules:
         find_thread_pools(sys.modules["sklearn.utils.parallel"])
     warnings.simplefilter("ignore", SyntaxWarning)
+    watch_unittest(guard)
     functions, sealed_modules = assertion_functions()
     doctest_run = sys.modules["doctest"].DocTestRunner.run.__code__ if "doctest" in sys.modules else None
     any_of_mock = type(sys.modules["unittest.mock"].ANY) if "unittest.mock" in sys.modules else None
-    guard.setup(functions, expecting_managers(), seal(sealed_modules), bytes.fromhex(program_filter), any_of_mock, doctest_run, sys.gettrace)
+    strangers = [object(), Blank()]
+    known = (expecting_managers(), seal(sealed_modules), strangers)
+    guard.setup(functions, *known, bytes.fromhex(program_filter), any_of_mock, doctest_run, sys.gettrace)
     warm_up(guard)
+    tools = comparing_tools()
     run_pytest = pytests.make_run(sys.modules["pytest"]) if "pytest" in sys.modules else None
     folders = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in ("/tmp", "/dev/shm")] if int(isolated) else [-1, -1]
     main = types.ModuleType("__main__")
@@ -296,7 +362,7 @@ def main() -> None:
     # The first byte tells the host that programs can come.
     os.write(int(socket), b"r")
     job, prepared, control = guard.serve(int(socket), int(isolated), *folders, prepare.compiled)
-    run(guard, job, prepared, control, scope, run_pytest)
+    run(guard, job, prepared, control, scope, run_pytest, tools)
 
 
 main()
