@@ -39,6 +39,7 @@ def test_long_listing_says_how_much_is_missing():
 def test_code_is_highlighted():
     assert '<span class="k">return</span>' in code("def f():\n    return 1", "python", 100)
     assert '<span class="k">return</span>' in code("Text.\n\n```python\nreturn 1\n```\n", "markdown", 100)
+    assert '<span class="k">return</span>' in code("```python\nreturn 1\n```", "markdown", 100)
 
 
 def test_shares_never_round_to_all_or_nothing():

@@ -7,6 +7,7 @@ import yaml
 
 from selfalign.report.collect import collect
 from selfalign.report.environment import commit
+from selfalign.report.examples import Example
 from selfalign.report.render import Facts, render
 from selfalign.report.summary import config_text, summarize
 
@@ -76,7 +77,7 @@ def test_page_is_well_formed_loads_nothing_and_links_lead_somewhere(page):
 def test_page_shows_every_part_of_the_run(page):
     text = Page(page).text
     shown = ["judged_no 1", "the model finds the docstring insufficient", "50.0%", "+20.0 points", "Double <a> number & return it."]
-    shown += ["assertion_failed", "Miniature/1", "PSF-2.0", "f00d", "snakemake --configfile results/config.yaml", "A cluster of 2 rows"]
+    shown += ["assertion_failed", "Miniature/1", "PSF-2.0", "f00d", ".venv/bin/snakemake --configfile results/config.yaml", "A cluster of 2 rows"]
     shown += ["72.6%", "rows per second"]
     for expected in shown:
         assert expected in text, expected
@@ -120,3 +121,17 @@ def test_commit_and_whether_the_code_differs_from_it(tmp_path):
 @pytest.mark.parametrize("losses", [[(1, 1, 2.5)], []])
 def test_training_of_one_step_has_no_curve(summary, losses):
     assert "Too few steps" in render(Facts(summary, losses=losses))
+
+
+def test_row_is_named_by_what_it_says_and_not_by_a_heading(run, summary_file):
+    facts = collect(summary_file, run.kept, run.dropped, [], [], run.loss, run.evaluation)
+    listings = [("Response", "markdown", "[Reasoning]\n\n```python\nDouble the number.\n[Tests]")]
+    facts.examples = {"responses": ([Example("f00d", "", "", {}, listings, "")], [])}
+    assert "Double the number. f00d" in Page(render(facts)).text
+
+
+def test_failure_with_an_empty_answer_says_so(run, summary_file):
+    facts = collect(summary_file, run.kept, run.dropped, [], [], run.loss, run.evaluation)
+    assert "The model wrote nothing." not in render(facts)
+    facts.failures = {("miniature", "base"): [{"task_id": "Miniature/2", "verdict": "assertion_failed", "detail": "", "completion": "\n"}]}
+    assert "The model wrote nothing." in render(facts)

@@ -63,7 +63,7 @@ def code(value: str, language: str, characters: int) -> Html:
 
 @cache
 def _lexer(language: str) -> Lexer:
-    return get_lexer_by_name(language, stripnl=False, ensurenl=False)
+    return get_lexer_by_name(language, stripnl=False)
 
 
 # Of all that pygments tells apart, what the page colours.
@@ -107,6 +107,11 @@ def facts(pairs: Mapping[str, object]) -> Html:
 def note(*content: object) -> Html:
     """A remark in small print."""
     return tag("p", *content, class_="note")
+
+
+def explained(name: str, meanings: Mapping[str, str]) -> Html:
+    """A reason's name, what it means under it."""
+    return join([name, tag("small", meanings[name])]) if name in meanings else text(name)
 
 
 def count(value: float | int | None) -> str:

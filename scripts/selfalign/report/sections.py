@@ -8,7 +8,7 @@ import yaml
 
 from selfalign.data.tables import REASONS
 from selfalign.report.charts import bars, curve, dots, stacked
-from selfalign.report.markup import Html, code, count, duration, facts, fold, join, note, plain, share, table, tag
+from selfalign.report.markup import Html, code, count, duration, explained, facts, fold, join, note, plain, share, table, tag
 from selfalign.report.published import RUN, all_published, published
 
 _CONFIG = 20_000  # characters of the config on the page; results/config.yaml has all of it
@@ -23,9 +23,9 @@ def tiles(summary: Mapping[str, Any]) -> Html:
     if "dataset" in rows:
         shown.append(_tile(count(summary["final_rows"]), "rows in the final dataset", "strong"))
     for benchmark, models in list(summary["evaluation"].items())[:4]:
-        scores = [f"{100 * models[which]['greedy']['score']:.1f}%" for which in ("base", "tuned") if _has(models, which, "greedy")]
+        scores = {which: f"{100 * models[which]['greedy']['score']:.1f}%" for which in ("base", "tuned") if _has(models, which, "greedy")}
         if scores:
-            shown.append(_tile(" → ".join(scores), f"{benchmark}, greedy" + (": base → tuned" if len(scores) > 1 else ""), "strong wide"))
+            shown.append(_tile(" → ".join(scores.values()), f"{benchmark}, greedy: {' → '.join(scores)}", "strong wide"))
     shown.append(_tile(duration(summary["cost"]["seconds"]), "of work in all jobs"))
     return tag("div", *shown, class_="tiles")
 
@@ -73,7 +73,8 @@ def scores(evaluation: Mapping[str, Mapping[str, Any]]) -> Html:
         return note("No model was evaluated.")
     axis = tag("div", *(tag("span", f"{percent}%") for percent in (0, 25, 50, 75, 100)), class_="axis")
     compared = any(published(benchmark) for benchmark in evaluation)
-    legend = [tag("span", tag("i"), name, class_=f"chip {name}") for name in ("base", "tuned", *(["published"] if compared else []))]
+    known = [which for which in ("base", "tuned") if any(which in models for models in evaluation.values())]
+    legend = [tag("span", tag("i"), name, class_=f"chip {name}") for name in (*known, *(["published"] if compared else []))]
     headers = ("Benchmark", "Model", "Problems", "Prompt", "Greedy", "95% interval", "Mean of samples", "95% interval")
     return join(
         [
@@ -142,10 +143,10 @@ def verdicts(found: Mapping[str, int]) -> Html:
     ordered = sorted(found.items(), key=lambda item: (item[0] != "passed", -item[1], item[0]))
     drops = [name for name, _ in ordered if name != "passed"]
     parts = [(name, value, "kept" if name == "passed" else f"d{min(drops.index(name), 5)}") for name, value in ordered]
-    rows = [(name, count(value), share(value, total), meaning.get(name, "")) for name, value in ordered if value]
+    rows = [(explained(name, meaning), count(value), share(value, total)) for name, value in ordered if value]
     absent = [name for name, value in ordered if not value]
     remark = note("None ended as: ", ", ".join(absent), ".") if absent else ""
-    listing = table(("Verdict", "Responses", "Share", "Meaning"), rows, (1, 2), "Verdicts")
+    listing = table(("Verdict", "Responses", "Share"), rows, (1, 2), "Verdicts")
     return tag("div", stacked(parts, total, "Verdicts"), listing, remark, class_="card")
 
 
@@ -225,10 +226,13 @@ def origins(found: Sequence[Mapping[str, Any]]) -> Html:
     return tag("div", tag("h3", "Sources and licences"), table(("Source", "Licence", "Seeds", "Final rows"), rows, (2, 3), "Sources"), class_="card")
 
 
+_TRAINING = {"cpu_seconds": "CPU seconds", "peak_memory_mb": "peak memory, MB"}
+
+
 def training(found: Mapping[str, Any], losses: Sequence[tuple[int, float, float]]) -> Html:
     """The loss curve with a mark where an epoch begins, and what the training counted. losses: (step, epoch, loss)."""
     numbers = {
-        key.replace("_", " "): f"{value:,.4g}" if isinstance(value, float) else count(value)
+        _TRAINING.get(key, key.replace("_", " ")): f"{value:,.4g}" if isinstance(value, float) else count(value)
         for key, value in found.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and key not in ("kept", "dropped")
     }
@@ -251,7 +255,7 @@ def failures(found: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]], chara
             fold(
                 join([tag("span", item["verdict"], class_="why-dropped"), item["task_id"]]),
                 *([tag("h4", "Detail"), code(item["detail"], "text", characters)] if item.get("detail") else []),
-                *([tag("h4", "Answer"), code(item["completion"], "python", characters)] if item.get("completion") else []),
+                *_answer(item.get("completion"), characters),
                 class_="example",
             )
             for item in items[:_FAILURES]
@@ -261,6 +265,13 @@ def failures(found: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]], chara
     return join(parts)
 
 
+def _answer(completion: str | None, characters: int) -> list[Html]:
+    """What a model wrote; None is an answer that was not stored."""
+    if completion is None:
+        return []
+    return [tag("h4", "Answer"), code(completion, "python", characters)] if completion.strip() else [note("The model wrote nothing.")]
+
+
 def costs(cost: Mapping[str, Any]) -> Html:
     """What each rule's jobs took."""
     rows = []
@@ -268,7 +279,7 @@ def costs(cost: Mapping[str, Any]) -> Html:
         tokens = [count(used.get(key)) for key in ("requests", "prompt_tokens", "computed_tokens", "output_tokens")]
         times = [f"{used.get(key, 0):,.1f}" for key in ("seconds", "cpu_seconds")]
         rows.append((rule, count(used.get("jobs")), *times, count(used.get("peak_memory_mb")), *tokens))
-    headers = ("Rule", "Jobs", "Seconds", "CPU seconds", "Peak MB", "Requests", "Prompt tokens", "Computed", "Output tokens")
+    headers = ("Rule", "Jobs", "Seconds", "CPU seconds", "Peak MB", "Requests", "Prompt tokens", "Computed", "Output")
     top = sorted(cost["rules"].items(), key=lambda item: (-item[1].get("seconds", 0), item[0]))[:8]
     chart = bars([(rule, used.get("seconds", 0), duration(used.get("seconds", 0))) for rule, used in top], "Time by rule", "d1")
     return tag("div", tag("h3", "Where the time went"), chart, class_="card") + tag(
@@ -329,7 +340,7 @@ def surroundings(summary: Mapping[str, Any]) -> Html:
                 note("The notices that these licences ask for: ", summary["licences"]["notice"]),
                 class_="card",
             ),
-            tag("div", fold("The complete config", code(listing, "yaml", _CONFIG)), class_="card"),
+            fold("The complete config", code(listing, "yaml", _CONFIG), class_="step"),
         ]
     )
 
@@ -344,4 +355,4 @@ def command(summary: Mapping[str, Any]) -> str:
     """The commands that make the run again."""
     checkout = summary.get("environment", {}).get("commit")
     config = shlex.quote(f"{summary['config'].get('results_dir', 'results').rstrip('/')}/config.yaml")
-    return "\n".join([*([f"git checkout {checkout}"] if checkout else []), f"snakemake --configfile {config}"])
+    return "\n".join([*([f"git checkout {checkout}"] if checkout else []), f".venv/bin/snakemake --configfile {config}"])

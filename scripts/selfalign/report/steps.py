@@ -1,14 +1,16 @@
 """The funnel, and each step: its counts, its cost, the reasons of its drops, and rows to look at."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from selfalign.data.tables import REASONS
 from selfalign.report.charts import kept_and_reasons
 from selfalign.report.examples import Example
-from selfalign.report.markup import Html, code, count, duration, facts, fold, join, note, plain, share, table, tag
+from selfalign.report.markup import Html, code, count, duration, explained, facts, fold, join, note, plain, share, table, tag
 
 PROMPT = 4  # times a listing's characters of a prompt are shown
+_HEADING = re.compile(r"\[\w+\]|```\w*")  # a line that would say the same of every response
 _SHOWN = 5  # reasons beside a bar; the others are counted together
 _MEANINGS = {
     "extracted": "Top-level functions with a docstring, from sources whose licence is allowed.",
@@ -31,7 +33,7 @@ def title(dataset: str) -> str:
 def funnel(steps: Sequence[Mapping[str, Any]]) -> Html:
     """A bar for each step: what was kept of the rows that it was asked for, and each reason of its drops."""
     return tag("div", *(_stage(step) for step in steps), class_="card") + note(
-        "Each bar is all rows that the step was asked for (rows in, times draws). Hover a part for its count; every reason is in the step below."
+        "Each bar is all rows that the step was asked for (rows in, times draws). Every reason is in the step, below."
     )
 
 
@@ -111,7 +113,7 @@ def _others(cost: Mapping[str, Any]) -> Html:
                 f"{key.replace('_', ' ')} {count(number)}" for key, number in value.items() if isinstance(number, int | float) and number
             )
             lines.append(f"{name.replace('_', ' ')}: {inside}" if inside else "")
-        elif isinstance(value, int | float):
+        elif isinstance(value, int | float) and value:
             lines.append(f"{name.replace('_', ' ')} {value:,.10g}")
     shown = [line for line in lines if line]
     return note("Also counted: ", "; ".join(shown), ".") if shown else Html()
@@ -120,16 +122,17 @@ def _others(cost: Mapping[str, Any]) -> Html:
 def _reasons(step: Mapping[str, Any]) -> Html:
     meanings = REASONS.get(step["step"], {})
     rows = [
-        (reason, count(number), share(number, step["asked"]), meanings.get(reason, ""))
+        (explained(reason, meanings), count(number), share(number, step["asked"]))
         for reason, number in sorted(step["reasons"].items(), key=lambda item: (-item[1], item[0]))
         if number
     ]
-    return table(("Reason", "Rows", "Share", "Meaning"), rows, (1, 2), f"Reasons, {title(step['dataset'])}") if rows else note("Nothing was dropped.")
+    return table(("Reason", "Rows", "Share"), rows, (1, 2), f"Reasons, {title(step['dataset'])}") if rows else note("Nothing was dropped.")
 
 
 def _example(row: Example, characters: int) -> Html:
     why = [tag("span", row.reason, class_="why-dropped")] if row.reason else []
-    first = next((line.strip() for _, _, shown in row.listings for line in shown.splitlines() if line.strip()), row.detail)
+    lines = (line.strip() for _, _, shown in row.listings for line in shown.splitlines())
+    first = next((line for line in lines if line and not _HEADING.fullmatch(line)), row.detail)
     line = first if len(first) <= 110 else first[:110] + "…"
     parts: list[object] = []
     if row.facts:

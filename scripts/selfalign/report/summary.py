@@ -101,7 +101,7 @@ def _gain(base: dict | None, tuned: dict | None) -> float | None:
 
 def config_text(config: dict[str, Any]) -> str:
     """The complete config of a run as YAML, to run it again with."""
-    return "# The complete config of this run: snakemake --configfile THIS_FILE makes it again.\n" + yaml.safe_dump(
+    return "# The complete config of this run: .venv/bin/snakemake --configfile THIS_FILE makes it again.\n" + yaml.safe_dump(
         json.loads(json.dumps(config)), sort_keys=False, allow_unicode=True, width=140
     )
 
