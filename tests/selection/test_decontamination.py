@@ -76,6 +76,24 @@ def test_texts_that_only_share_words_are_not_found(benchmark, text):
     assert find(benchmark(PROBLEMS), text) == [None]
 
 
+@pytest.mark.parametrize("every", [4, 5, 7])
+def test_paraphrases_are_found_in_which_a_word_of_some_is_another_one(benchmark, every):
+    """No six words in a row are left of the original."""
+    words = PROSE.split()
+    changed = " ".join("something" if place % every == 0 else word for place, word in enumerate(words))
+    left_out = " ".join(word for place, word in enumerate(words) if place % every)
+    assert find(benchmark(PROBLEMS), f"Please help. {changed}", left_out) == [("demo", "Demo/0")] * 2
+
+
+def test_a_phrase_that_two_templated_problems_share_is_not_a_paraphrase_of_them(benchmark):
+    """Most of each statement stands in many others, so that little but the phrase is its own."""
+    start = "Take a list of whole numbers and keep the even ones among them, then sort what is left from the largest to the smallest one, then"
+    ends = ["tell whether the first member is a multiple of three", "add all", "negate all", "count all"]
+    path = benchmark([{"task_id": str(number), "prompt": f"{start} {end}"} for number, end in enumerate(ends)])
+    assert find(path, f"Ask for a number and {ends[0]} for it") == [None]
+    assert find(path, f"{start} {ends[0]}") == [("demo", "0")]
+
+
 def test_phrases_that_many_problems_of_a_benchmark_share_are_generic(benchmark):
     def prompt(what):
         return f'def f(values):\n    """Take the given list of whole numbers and give back {what}."""\n'

@@ -76,6 +76,27 @@ def hash_ngrams(words, counts, n, hashes, sizes):
 
 
 @njit(cache=True)
+def hash_skip_bigrams(words, counts, reach, hashes, sizes):
+    """Hash the ordered pairs of words of each text that are at most `reach` words apart.
+
+    Fills `hashes` [pairs, at most reach * words] and `sizes` [texts]; returns the number of pairs.
+    """
+    base = np.uint64(0x9E3779B97F4A7C15)
+    found = 0
+    start = 0
+    for text in range(len(counts)):
+        before = found
+        stop = start + counts[text]
+        for first in range(start, stop):
+            for second in range(first + 1, min(first + reach + 1, stop)):
+                hashes[found] = mix64(words[first] * base + words[second])
+                found += 1
+        sizes[text] = found - before
+        start = stop
+    return found
+
+
+@njit(cache=True)
 def min_permuted(hashes, sizes, a, b, rows):
     """The signature of each text with a shingle: for each permutation k the least of a[k] * h + b[k] over its mixed 32-bit shingle hashes h.
 
@@ -147,15 +168,56 @@ def jaccard(values, starts, sizes, left, right, similarity):
 
 
 @njit(cache=True)
-def maybe_known(hashes, bits, shift, found):
-    """Fill `found` with the places of those `hashes` whose bit is set in `bits` uint64 [2^(64 - shift) / 64]; returns how many they are."""
-    count = 0
-    for i in range(len(hashes)):
-        bit = hashes[i] >> shift
-        if (bits[bit >> np.uint64(6)] >> (bit & np.uint64(63))) & np.uint64(1):
-            found[count] = i
-            count += 1
-    return count
+def place_hashes(known, shift, slots):
+    """Fill the open-addressing table `slots` int32 [2^(64 - shift), more than hashes], all -1, with the places of the distinct hashes `known`."""
+    for place in range(len(known)):
+        slot = np.int64(known[place] >> shift)
+        while slots[slot] >= 0:
+            slot = (slot + 1) & (len(slots) - 1)
+        slots[slot] = place
+
+
+@njit(cache=True)
+def best_fragments(hashes, sizes, known, shift, slots, starts, owners, own, needed, best, shared):
+    """For each text the fragment of which it has the largest share of n-grams, if these are as many as are `needed`; of equal ones the first.
+
+    A text's n-grams are sizes[text] of `hashes`, each counted once. `known`, `shift` and `slots` are those of `place_hashes`; the fragments with
+    n-gram `place` are owners[starts[place] : starts[place + 1]], and a fragment has own[fragment] n-grams.
+    Fills `best` [texts] with fragments, -1 for none, and `shared` [texts] with the number of their n-grams in the text.
+    """
+    seen = np.full(len(known), -1, np.int32)  # the last text that had an n-gram
+    counts = np.zeros(len(own), np.int32)
+    touched = np.empty(len(own), np.int32)
+    start = 0
+    for text in range(len(sizes)):
+        best[text] = -1
+        shared[text] = 0
+        number = 0
+        for i in range(start, start + sizes[text]):
+            slot = np.int64(hashes[i] >> shift)
+            while slots[slot] >= 0 and known[slots[slot]] != hashes[i]:
+                slot = (slot + 1) & (len(slots) - 1)
+            place = slots[slot]
+            if place < 0 or seen[place] == text:
+                continue
+            seen[place] = text
+            for owner in range(starts[place], starts[place + 1]):
+                fragment = owners[owner]
+                if counts[fragment] == 0:
+                    touched[number] = fragment
+                    number += 1
+                counts[fragment] += 1
+        for i in range(number):
+            fragment = touched[i]
+            found = counts[fragment]
+            counts[fragment] = 0
+            if found >= needed[fragment]:
+                one = best[text]
+                ahead = found * own[one] - shared[text] * own[fragment] if one >= 0 else 1
+                if ahead > 0 or (ahead == 0 and fragment < one):
+                    best[text] = fragment
+                    shared[text] = found
+        start += sizes[text]
 
 
 @njit(cache=True)

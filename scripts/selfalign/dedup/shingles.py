@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from selfalign.dedup.kernels import hash_ngrams, hash_words
+from selfalign.dedup.kernels import hash_ngrams, hash_skip_bigrams, hash_words
 
 _WORD = re.compile(r"\w+")
 
@@ -56,3 +56,10 @@ def ngram_hashes(words: np.ndarray, counts: np.ndarray, n: int) -> tuple[np.ndar
     hashes = np.empty(len(words), np.uint64)
     sizes = np.empty(len(counts), np.int64)
     return hashes[: hash_ngrams(words, counts, n, hashes, sizes)], sizes
+
+
+def skip_bigram_hashes(words: np.ndarray, counts: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:
+    """(uint64 hashes of all skip-bigrams [s], number of each text [t]): pairs of words in order, at most `reach` words apart (ROUGE-S, Lin 2004)."""
+    hashes = np.empty(reach * len(words), np.uint64)
+    sizes = np.empty(len(counts), np.int64)
+    return hashes[: hash_skip_bigrams(words, counts, reach, hashes, sizes)], sizes

@@ -10,15 +10,15 @@ if it has all of its n-grams.
 A text contains a problem if it has, of the n-grams left of one fragment,
 
 - of n words (the config's `ngram`): `OWN_SHARE` of them, or `OWN_NGRAMS`, which is a passage of a long fragment;
-- of n // 2 + 1 words: `HALF_SHARE` of them, for prompts and prose only. That finds short problem statements and those with a changed
-  word; solutions are left out, because a line or two of code is too generic.
+- of n // 2 + 1 words: `HALF_SHARE` of them, for prompts and prose only. That finds short problem statements; solutions are left out,
+  because a line or two of code is too generic;
+- of the skip-bigrams of a prose (two words in order, at most `REACH` words apart: ROUGE-S, Lin 2004): `PAIR_SHARE` of them, at least `PAIRS`.
+  That finds paraphrases: of two words both survive where a fifth of all words is replaced in 64 of 100 cases, of six words all in 26.
+  A prose is left out if less than `OWN_PAIRS` of its skip-bigrams are its own: the rest of a templated statement is a phrase.
 
 A solution whose names were all changed has none of its n-grams left: code is also compared by shape (`shapes`).
 
-Measured with n = 10 on HumanEval (164 problems) and an early MBPP+ (399). Found: every prompt; 162 and 399 of the proses; 145 and 315 of the
-solutions (most others have fewer than ten words); prompts under another function name 155 and 399, with one word replaced 163 and 236, with
-three 142 and 36; solutions under other names and without docstring, by shape, 149 and 289. Flagged by mistake: none of 1,704 functions of the
-standard library; 59 of 2,000 templated instructions that share their phrases with the miniature benchmark.
+What that finds, and what it flags by mistake, is measured by bench/bench_quality.py; docs/data.md has the numbers.
 """
 
 import ast
@@ -28,24 +28,29 @@ import os
 import re
 import textwrap
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from selfalign.data.errors import InputError
-from selfalign.dedup.kernels import maybe_known
-from selfalign.dedup.shingles import ngram_hashes, word_hashes, words_of
+from selfalign.dedup.kernels import best_fragments, place_hashes
+from selfalign.dedup.shingles import ngram_hashes, skip_bigram_hashes, word_hashes, words_of
 from selfalign.selection.shapes import shapes_of
 
 GENERIC_PROBLEMS = 3
 OWN_SHARE = 0.5
 OWN_NGRAMS = 10
 HALF_SHARE = 0.6
+REACH = 4
+PAIR_SHARE = 0.4
+OWN_PAIRS = 0.3
+PAIRS = 7
 _CHUNK_TEXTS = 2048
-_BITS_PER_NGRAM = 32  # of the table that says "surely not there" for 31 of 32 n-grams that are not
+_SLOTS_PER_NGRAM = 4  # at least, of the table in which n-grams are looked up
 
 # Where the formats that BENCHMARKS use keep their texts: HumanEval and EvalPlus, MBPP, LiveCodeBench, DS-1000.
 _PROMPTS = ("prompt", "text", "question_content")
@@ -64,9 +69,10 @@ class Hit:
     task: str
     found: int  # n-grams of the fragment that the text has
     own: int  # n-grams of the fragment that are not generic
+    what: str = "n-grams"
 
     def __str__(self) -> str:
-        return f"{self.benchmark} {self.task} ({self.found} of {self.own} n-grams)"
+        return f"{self.benchmark} {self.task} ({self.found} of {self.own} {self.what})"
 
 
 @dataclass(frozen=True)
@@ -147,8 +153,13 @@ class Decontamination:
         benchmarks = list(benchmarks)
         whole = [[(problem, text) for problem in problems for text in problem.statements + problem.solutions] for problems in benchmarks]
         half = [[(problem, text) for problem in problems for text in problem.statements] for problems in benchmarks]
-        self._indices = (_Index(whole, ngram, OWN_SHARE, OWN_NGRAMS, True), _Index(half, ngram // 2 + 1, HALF_SHARE, None, False))
-
+        prose = [[(problem, text) for problem in problems for text in sorted(set(map(prose_of, problem.statements)))] for problems in benchmarks]
+        size = ngram // 2 + 1
+        self._indices = (
+            _Index(whole, partial(ngram_hashes, n=ngram), ngram, OWN_SHARE, most=OWN_NGRAMS, generic_wholes=True),
+            _Index(half, partial(ngram_hashes, n=size), size, HALF_SHARE),
+            _Index(prose, partial(skip_bigram_hashes, reach=REACH), 2, PAIR_SHARE, least=PAIRS, own_share=OWN_PAIRS, what="word pairs"),
+        )
         self._shapes = {shape: problem for problems in reversed(benchmarks) for shape, problem in _specific_shapes(problems)}
 
     def find_renamed(self, codes: Sequence[str]) -> list[RenamedHit | None]:
@@ -176,25 +187,47 @@ def _specific_shapes(problems: Sequence[Problem]) -> list[tuple[bytes, Problem]]
     return [(shape, several[0]) for shape, several in owners.items() if len({one.family or one.task for one in several}) < GENERIC_PROBLEMS]
 
 
-class _Index:
-    """The n-grams of the fragments of all benchmarks, for one n.
+def _distinct(gram: np.ndarray, fragment: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each pair of n-gram and fragment once."""
+    first = np.unique(gram.astype(np.int64) * (fragment.max(initial=0) + 1) + fragment, return_index=True)[1]
+    return gram[first], fragment[first], keep[first]
 
-    A text contains a fragment if it has `share` of its n-grams (the generic ones left out), or `many` of them. `generic_wholes`: prompts and
-    solutions that consist of generic n-grams are in the index too, and a text contains one if it has all of them.
+
+class _Index:
+    """The n-grams of the fragments of all benchmarks, as `grams_of` takes them from words; fragments of fewer than `words` words have none.
+
+    A text contains a fragment if it has `share` of its n-grams (the generic ones left out) and `least` of them, or `most` of them; but none of
+    which less than `own_share` are left. `generic_wholes`: prompts and solutions that consist of generic n-grams are in the index too, and a
+    text contains one if it has all of them.
     """
 
-    def __init__(self, benchmarks: Sequence[Sequence[tuple[Problem, str]]], n: int, share: float, many: int | None, generic_wholes: bool):
-        self._n = n
+    def __init__(
+        self,
+        benchmarks: Sequence[Sequence[tuple[Problem, str]]],
+        grams_of: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+        words: int,
+        share: float,
+        *,
+        least: int = 1,
+        most: int | None = None,
+        own_share: float = 0.0,
+        generic_wholes: bool = False,
+        what: str = "n-grams",
+    ):
+        self._what = what
+        self._grams_of = grams_of
+        self._words = words
         self._generic_wholes = generic_wholes
         self._problems = [problem for fragments in benchmarks for problem, _ in fragments]
-        hashes, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+        hashes, owners, sizes = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         all_needed = np.zeros(len(self._problems), bool)
         offset = 0
         for fragments in benchmarks:
-            grams, fragment, generic = self._indexed_ngrams(fragments)
+            grams, fragment, generic, number = self._indexed_ngrams(fragments)
             all_needed[offset + generic] = True
             hashes.append(grams)
             owners.append(fragment + offset)
+            sizes.append(number)
             offset += len(fragments)
         owner = np.concatenate(owners)
         order = np.lexsort((owner, np.concatenate(hashes)))
@@ -203,33 +236,32 @@ class _Index:
         self._starts = np.concatenate((first, [len(order)]))
         self._owners = owner[order]
         self._own = np.bincount(owner, minlength=offset)
-        self._needed = np.maximum(np.ceil(self._own * share), 1)
-        if many is not None:
-            self._needed = np.minimum(self._needed, many)
+        self._needed = np.maximum(np.ceil(self._own * share), least)
+        self._needed[self._own < np.concatenate(sizes) * own_share] = np.inf
+        if most is not None:
+            self._needed = np.minimum(self._needed, most)
         self._needed = np.where(all_needed, self._own, self._needed)
-        # One bit for each value of an n-gram hash's leading bits: most n-grams of a text are looked up no further.
-        width = max(16, (_BITS_PER_NGRAM * len(self._hashes)).bit_length())
+        width = max(16, (_SLOTS_PER_NGRAM * len(self._hashes)).bit_length())
         self._shift = np.uint64(64 - width)
-        self._bits = np.zeros((1 << width) // 64, np.uint64)
-        bit = self._hashes >> self._shift
-        np.bitwise_or.at(self._bits, (bit >> np.uint64(6)).astype(np.int64), np.uint64(1) << (bit & np.uint64(63)))
+        self._slots = np.full(1 << width, -1, np.int32)
+        place_hashes(self._hashes, self._shift, self._slots)
 
-    def _indexed_ngrams(self, fragments: Sequence[tuple[Problem, str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(n-gram hashes, number of the fragment of each, fragments that are generic throughout) of one benchmark.
+    def _indexed_ngrams(self, fragments: Sequence[tuple[Problem, str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """(n-gram hashes, number of the fragment of each, fragments that are generic throughout, n-grams of each fragment) of one benchmark.
 
-        Each n-gram once per fragment; the generic ones are left out, but for those of prompts and solutions that have no others.
+        Each n-gram once per fragment; of the hashes the generic ones are left out, but for those of prompts and solutions that have no others.
         """
         words, counts = word_hashes([text for _, text in fragments])
-        hashes, sizes = ngram_hashes(words, counts, self._n)
+        hashes, sizes = self._grams_of(words, counts)
         fragment = np.repeat(np.arange(len(fragments)), sizes)
-        whole = counts[fragment] >= self._n
+        whole = counts[fragment] >= self._words
         hashes, fragment = hashes[whole], fragment[whole]
         number_of: dict[str, int] = {}
         families = [number_of.setdefault(problem.family or problem.task, len(number_of)) for problem, _ in fragments]
         family_of = np.array(families, np.int64)
         grams, gram = np.unique(hashes, return_inverse=True)
-        by_family = np.unique(np.stack((gram, family_of[fragment])), axis=1)
-        specific = np.bincount(by_family[0], minlength=len(grams)) < GENERIC_PROBLEMS
+        families_of, _, _ = _distinct(gram, family_of[fragment], gram)
+        specific = np.bincount(families_of, minlength=len(grams)) < GENERIC_PROBLEMS
         keep = specific[gram]
         generic = np.zeros(0, np.int64)
         if self._generic_wholes:
@@ -237,30 +269,18 @@ class _Index:
             has_own = np.bincount(fragment[keep], minlength=len(fragments)) > 0
             keep = keep | (may & ~has_own)[fragment]
             generic = np.unique(fragment[keep & ~has_own[fragment]])
-        own = np.unique(np.stack((gram[keep], fragment[keep])), axis=1)
-        return grams[own[0]], own[1], generic
+        gram, fragment, keep = _distinct(gram, fragment, keep)
+        return grams[gram[keep]], fragment[keep], generic, np.bincount(fragment, minlength=len(fragments))
 
     def find(self, words: np.ndarray, counts: np.ndarray) -> list[Hit | None]:
         """For each text, given by its words' hashes, the fragment of which it has the largest share, or None."""
         hits: list[Hit | None] = [None] * len(counts)
         if not len(self._hashes):
             return hits
-        hashes, sizes = ngram_hashes(words, counts, self._n)
-        maybe = np.empty(len(hashes), np.int64)
-        maybe = maybe[: maybe_known(hashes, self._bits, self._shift, maybe)]
-        place = np.minimum(np.searchsorted(self._hashes, hashes[maybe]), len(self._hashes) - 1)
-        known = self._hashes[place] == hashes[maybe]
-        # (text, n-gram) pairs, an n-gram once per text; then (text, fragment) pairs, counted.
-        text_of = np.searchsorted(np.cumsum(sizes), maybe[known], side="right")
-        text, gram = np.unique(np.stack((text_of, place[known])), axis=1)
-        several = self._starts[gram + 1] - self._starts[gram]
-        within = np.arange(int(several.sum())) - np.repeat(np.cumsum(several) - several, several)
-        fragment = self._owners[np.repeat(self._starts[gram], several) + within]
-        pairs, found = np.unique(np.stack((np.repeat(text, several), fragment)), axis=1, return_counts=True)
-        enough = found >= self._needed[pairs[1]]
-        for row, owner, number in zip(*pairs[:, enough].tolist(), found[enough].tolist(), strict=True):
-            hit = Hit(self._problems[owner].benchmark, self._problems[owner].task, number, int(self._own[owner]))
-            best = hits[row]
-            if best is None or hit.found / hit.own > best.found / best.own:  # of equal ones the first
-                hits[row] = hit
+        hashes, sizes = self._grams_of(words, counts)
+        best, shared = np.empty(len(counts), np.int64), np.empty(len(counts), np.int64)
+        best_fragments(hashes, sizes, self._hashes, self._shift, self._slots, self._starts, self._owners, self._own, self._needed, best, shared)
+        for row in np.flatnonzero(best >= 0).tolist():
+            problem = self._problems[best[row]]
+            hits[row] = Hit(problem.benchmark, problem.task, int(shared[row]), int(self._own[best[row]]), self._what)
         return hits
