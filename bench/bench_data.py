@@ -38,6 +38,7 @@ from selfalign.dedup.signatures import sign, signature_schema
 
 DEDUP = {"threshold": THRESHOLD, "ngram": 5, "permutations": 250}
 PATTERNS = 10_000
+PUBLISHED_BATCH = 250  # functions of a call of the type checker
 SHARDS = 32
 SCALED = pa.schema([("id", pa.string()), ("text", pa.string()), ("family", pa.int64())])
 
@@ -165,25 +166,17 @@ def with_text_dedup(rows: list[str], python: str) -> list[int]:
         pq.write_table(pa.table({"text": rows, "number": list(range(len(rows)))}), source / "rows.parquet")
         target = Path(folder) / "out"
         arguments = ["--path", "parquet", "--data_files", str(source / "rows.parquet"), "--split", "train", "--column", "text"]
-        arguments += ["--output", str(target)]
+        arguments += ["--output", str(target), "--debug"]  # which leaves the clusters beside the dataset
         options = ["--ngram", "5", "--num_perm", "250", "--threshold", "0.7", "--min_length", "0", "--num_proc", "2", "--idx_column", "number"]
         environment = {**os.environ, "HF_HOME": folder, "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
         command = [python, "-m", "text_dedup.minhash", *arguments, *options, "--cache_dir", folder]
         answer = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
         if answer.returncode:
             raise SystemExit(f"text-dedup failed: {answer.stderr.strip().splitlines()[-1]}")
-        code = "import sys, json, datasets; print(json.dumps(datasets.load_from_disk(sys.argv[1])['number']))"
-        kept = subprocess.run([python, "-c", code, str(target)], env=environment, capture_output=True, text=True, check=True)
-    left = set(json.loads(kept.stdout))
-    return [row if row in left else -1 - row for row in range(len(rows))] if not left else _nearest_kept(rows, left)
-
-
-def _nearest_kept(rows: list[str], left: set[int]) -> list[int]:
-    """text-dedup names no representative: a dropped row counts for the row before it, since families lie together."""
-    groups = []
-    for row in range(len(rows)):
-        groups.append(row if row in left or not groups else groups[-1])
-    return groups
+        code = "import json, pickle, sys; uf = pickle.load(open(sys.argv[1], 'rb')); print(json.dumps([[x, uf.find(x)] for x in list(uf.parent)]))"
+        found = subprocess.run([python, "-c", code, str(target / "uf.pkl")], env=environment, capture_output=True, text=True, check=True)
+    group_of = dict(json.loads(found.stdout))
+    return [group_of.get(row, row) for row in range(len(rows))]
 
 
 def write_scaled(functions: str, count: int) -> None:
@@ -255,7 +248,7 @@ def judge(functions: str, count: int) -> None:
     from selfalign.seeds.filters import filter_functions, static_reason, undefined_names
     from selfalign.seeds.imports import imported_modules, infer_imports
     from selfalign.seeds.parse import function_of
-    from selfalign.seeds.typecheck import Program, type_check
+    from selfalign.seeds.typecheck import Program
     from selfalign.selection.decontamination import Decontamination
 
     table = pq.read_table(functions).slice(0, count)
@@ -270,10 +263,10 @@ def judge(functions: str, count: int) -> None:
         modules = sorted({module.partition(".")[0] for module in imported_modules(tree, imports) if not module.startswith(".")})
         programs.append(Program(row["id"], row["content"], tuple(imports), tuple(modules)))
     with Clock() as clock:
-        verdicts = type_check(programs, "basedpyright", cfg["type_check_seconds"], None, environment)
+        right = checked_as_published(programs, environment)
     print(clock.line("basedpyright on everything", len(rows), "functions"))
     alone = clock.cpu
-    passes = {row["id"] for row in rows if verdicts[row["id"]][0] == "ok" and not static_reason(function_of(row["content"]), row["content"], cfg)}
+    passes = {row["id"] for row in rows if row["id"] in right and not static_reason(function_of(row["content"]), row["content"], cfg)}
     nobody = Decontamination([], 10)
     reference = set()
     for name in ("basedpyright", "ty", "pyrefly"):
@@ -283,11 +276,26 @@ def judge(functions: str, count: int) -> None:
         if name == "basedpyright":
             reference = found
             judged = sum(reason == "type_error" for reason in dropped["reason"].to_pylist()) + len(found)
-            astray = {row for row in found if verdicts[row][0] != "ok"}
+            astray = found - right
             print(f"{'':32} {judged} of {len(rows)} reach the checker; {len(found)} kept, of which basedpyright alone refuses {len(astray)};")
             print(f"{'':32} it passes {len(passes - found)} more, which lack an import or use a forbidden module")
         agree = f"{len(found ^ reference)} of {len(rows)} verdicts differ from basedpyright's"
         print(clock.line(f"filters with {name}", len(rows), "functions"), f"ratio to basedpyright alone {alone / clock.cpu:.1f}", agree, sep=", ")
+
+
+def checked_as_published(programs: list, environment) -> set[str]:
+    """The programs without a type error, checked as the published code does: a file each, PUBLISHED_BATCH of a call, in the order of the rows."""
+    from selfalign.seeds.checkers import CHECKERS
+    from selfalign.seeds.typecheck import _run_checker
+
+    right = set()
+    for start in range(0, len(programs), PUBLISHED_BATCH):
+        batch = programs[start : start + PUBLISHED_BATCH]
+        errors, failure = _run_checker(CHECKERS["basedpyright"], batch, 3600, environment)
+        if errors is None:
+            raise SystemExit(f"basedpyright failed: {failure}")
+        right |= {program.id for program in batch} - errors.keys()
+    return right
 
 
 def decontaminate(functions: str) -> None:
