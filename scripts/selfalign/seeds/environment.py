@@ -34,6 +34,10 @@ class Environment:
         """Whether a program can import this top-level module."""
         return module in self.stdlib or module in self.installed
 
+    def is_package(self, module: str) -> bool:
+        """Whether this top-level module is an installed package's, not the standard library's."""
+        return module in self.installed and module not in self.stdlib
+
 
 @cache
 def environment_of(python: str = "") -> Environment:
