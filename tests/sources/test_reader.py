@@ -2,6 +2,7 @@ import gzip
 import io
 import json
 import os
+import random
 import tarfile
 import zipfile
 
@@ -98,6 +99,15 @@ def test_a_folder_called_like_a_file_is_no_file_and_an_archive_that_was_cut_off_
         (tmp_path / "cut.tar").write_bytes(data[:size])
         files = read("folder", tmp_path / "cut.tar")
         assert [files[name].error for name in ("one.py", "cut.tar")] == ["", "unreadable_file"]
+    noise = random.Random(1).randbytes(200_000)
+    with tarfile.open(tmp_path / "whole.tgz", "w:gz") as archive:
+        for name in ("one.py", "two.py"):
+            info = tarfile.TarInfo(name)
+            info.size = len(noise) if name == "two.py" else 0
+            archive.addfile(info, io.BytesIO(noise))
+    (tmp_path / "cut.tgz").write_bytes((tmp_path / "whole.tgz").read_bytes()[:100_000])
+    files = read("folder", tmp_path / "cut.tgz")
+    assert [files[name].error for name in ("one.py", "cut.tgz")] == ["", "unreadable_file"]
     (tmp_path / "no.tar.gz").write_bytes(b"no archive")
     with pytest.raises(InputError, match=r"no\.tar\.gz is not a readable archive \(file could not be opened successfully\)$"):
         read("folder", tmp_path / "no.tar.gz")

@@ -119,12 +119,17 @@ def _is_python_member(name: str) -> bool:
 
 
 def _archive(source: dict, path: Path) -> Iterator[SourceFile]:
-    """Members of an archive, never unpacked to disk."""
+    """Members of an archive, never unpacked to disk. One that breaks off gives what can be read, and a row that says so."""
+    begun = False
     try:
-        yield from _zip(source, path) if path.name.lower().endswith((".zip", ".whl")) else _tar(source, path)
+        for file in _zip(source, path) if path.name.lower().endswith((".zip", ".whl")) else _tar(source, path):
+            begun = True
+            yield file
     except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError) as error:
         cause = str(error).partition(":\n")[0]
-        raise InputError(f"source {source['name']!r}: {path} is not a readable archive ({cause})") from error
+        if not begun:
+            raise InputError(f"source {source['name']!r}: {path} is not a readable archive ({cause})") from error
+        yield SourceFile(source["name"], path.name, source["licence"], error="unreadable_file", detail=f"{path.name} breaks off: {cause}")
 
 
 def _zip(source: dict, path: Path) -> Iterator[SourceFile]:
