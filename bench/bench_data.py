@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def extract(path: str) -> None:
     print(f"{'':32} {kept.num_rows:,} kept of {size:,} files")
 
 
-def deduplicate(shards: list[tuple[list[str], list[str]]], folder: Path, verify: str) -> list[Path]:
+def deduplicate(shards: Iterable[tuple[list[str], list[str]]], folder: Path, verify: str) -> list[Path]:
     """The project's near-dedup over (ids, texts) of each shard, through files as the rules do it: the keep-lists."""
     cfg = {**DEDUP, "verify": verify}
     size, threshold = cfg["permutations"], cfg["threshold"]

@@ -6,6 +6,7 @@
 
 import argparse
 import ast
+import json
 import random
 import re
 import tempfile
@@ -104,11 +105,26 @@ def with_other_words(text: str, share: float, rng: random.Random) -> str:
     return " ".join(words)
 
 
-def decontamination(paths: list[str]) -> None:
-    """How many problems of each benchmark are found, planted in some forms; any problem counts, since benchmarks repeat some."""
+def with_words_left_out(text: str, share: float, rng: random.Random) -> str:
+    words = text.split()
+    left_out = set(rng.sample(range(len(words)), max(1, int(len(words) * share))))
+    return " ".join(word for place, word in enumerate(words) if place not in left_out)
+
+
+def with_sentences_turned_round(text: str) -> str:
+    return " ".join(reversed(re.split(r"(?<=[.!?])\s+", " ".join(text.split()))))
+
+
+def decontamination(paths: list[str], corpus: str) -> None:
+    """How many problems of each benchmark are found, planted in some forms; any problem counts, since benchmarks repeat some. Then how many
+    rewordings by hand (bench/rewordings.jsonl) are, and how many functions of installed packages, of which some do solve a problem.
+    """
+    rewordings = [json.loads(line) for line in Path(__file__).with_name("rewordings.jsonl").read_text(encoding="utf-8").splitlines()]
+    functions = pq.read_table(corpus, columns=["content"])["content"].to_pylist() if Path(corpus).exists() else []
     for path in paths:
         problems = load_benchmark(path)
         index = Decontamination([problems], 10)
+        tasks = {problem.task for problem in problems}
         rng = random.Random(SEED)
         prompts = [problem.statements[0] if problem.statements else "" for problem in problems]
         codes = [problem.solutions[0] if problem.solutions else "" for problem in problems]
@@ -120,11 +136,16 @@ def decontamination(paths: list[str]) -> None:
             "solution": codes,
             "solution, all names changed, no docstring": [renamed(code) for code in whole],
         }
-        for share in (0.05, 0.1, 0.2):
+        for share in (0.05, 0.1, 0.2, 0.3):
             forms[f"prose, {share:.0%} of its words changed"] = [with_other_words(prose_of(prompt), share, rng) for prompt in prompts]
+        forms["prose, 20% of its words left out"] = [with_words_left_out(prose_of(prompt), 0.2, rng) for prompt in prompts]
+        turned = [with_sentences_turned_round(prose_of(prompt)) for prompt in prompts]
+        forms["prose, sentences in reverse order, 10% changed"] = [with_other_words(text, 0.1, rng) for text in turned]
+        forms["prose in other words"] = [row["text"] for row in rewordings if row["task_id"] in tasks]
+        forms["flagged: functions of installed packages"] = functions
         for form, texts in forms.items():
             hits = [one or other for one, other in zip(index.find(texts), index.find_renamed(texts), strict=True)]
-            print(f"{Path(path).name}: {form:45} {sum(hit is not None for hit in hits)} of {len(problems)}")
+            print(f"{Path(path).name}: {form:47} {sum(hit is not None for hit in hits)} of {len(texts)}")
 
 
 if __name__ == "__main__":
@@ -133,4 +154,4 @@ if __name__ == "__main__":
     parser.add_argument("benchmarks", nargs="*", help="benchmark files to plant")
     parser.add_argument("--corpus", default="cache/bench/functions.parquet")
     arguments = parser.parse_args()
-    near_dedup(arguments.corpus) if arguments.what == "near-dedup" else decontamination(arguments.benchmarks)
+    near_dedup(arguments.corpus) if arguments.what == "near-dedup" else decontamination(arguments.benchmarks, arguments.corpus)

@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from importlib.metadata import distributions
 from itertools import combinations
 
@@ -64,7 +64,7 @@ def true_pairs(corpus: list[tuple[int, str]]) -> set[tuple[int, int]]:
     return pairs
 
 
-def quality(groups: list[int], truth: set[tuple[int, int]]) -> str:
+def quality(groups: Sequence[Hashable], truth: set[tuple[int, int]]) -> str:
     """Precision and recall of pairs in one group, of rows with these group numbers."""
     members = defaultdict(list)
     for row, group in enumerate(groups):

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from selfalign.seeds.environment import Environment
 # they import, and a call has fewer of those that import one, and few packages.
 BATCH = 1500
 PACKAGE_BATCH = 300
-PACKAGES = 4
+PACKAGES = 8
 # CPU time decides, so that a busy machine changes no verdict; the wall time, this many times as long, is for a checker that hangs.
 _PATIENCE = 20
 # How a process ends that is over its CPU time, seen directly, through a shell, and through a Python that passes it on.
@@ -89,7 +90,8 @@ def type_check(
 
 def _batches(programs: Sequence[Program], environment: Environment) -> Iterator[list[Program]]:
     """The programs in the batches in which they are checked: those that import the same packages together."""
-    packages = {program.id: sorted(filter(environment.is_package, program.modules)) for program in programs}
+    frequency = Counter(module for program in programs for module in program.modules if environment.is_package(module))
+    packages = {program.id: sorted(frequency.keys() & program.modules, key=lambda name: (-frequency[name], name)) for program in programs}
     batch: list[Program] = []
     imported: set[str] = set()
     for program in sorted(programs, key=lambda program: packages[program.id]):
