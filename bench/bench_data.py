@@ -33,7 +33,7 @@ from selfalign.data.files import read_shard, read_shards, write_table
 from selfalign.data.ids import content_id, shard_of
 from selfalign.dedup.bands import band, band_schema
 from selfalign.dedup.clusters import write_keep_lists
-from selfalign.dedup.links import LINKS, link
+from selfalign.dedup.links import write_links
 from selfalign.dedup.shingles import words_of
 from selfalign.dedup.signatures import sign, signature_schema
 
@@ -97,9 +97,9 @@ def deduplicate(shards: Iterable[tuple[list[str], list[str]]], folder: Path, ver
         bands.append(folder / "bands" / f"{number}.parquet")
         write_table(band(read_shard(signatures), threshold, size), bands[-1], band_schema(threshold, size))
     links = folder / "links.parquet"
-    write_table(link(bands, 0, 1, np.zeros(0, np.uint64), cfg), links, LINKS, sort_by=LINKS.names)
+    write_links(bands, shards, (0, 1), np.zeros(0, np.uint64), cfg, links, folder / "spool")
     lists = [folder / "clusters" / path.name for path in bands]
-    write_keep_lists([links], bands, shards, cfg, lists, folder / "spool")
+    write_keep_lists([links], lists)
     return lists
 
 

@@ -57,6 +57,8 @@ rule band_functions:
 rule link_functions:
     input:
         bands=shards("dedup/functions/bands"),
+        # The texts themselves only where the config asks for their comparison.
+        extracted=shards("extracted") if compares_texts("functions") else [],
     output:
         links=f"{RESULTS}/dedup/functions/links/{{g}}.parquet",
         stats=f"{RESULTS}/stats/link_functions/{{g}}.json",
@@ -69,7 +71,7 @@ rule link_functions:
     resources:
         mem_mb=memory(400, 3),
         runtime=minutes(10, 0.1),
-        disk_mb=disk(100),
+        disk_mb=disk(500, 4),
     params:
         cfg=cfg("functions.near_dedup"),
         groups=LINK_GROUPS,
@@ -83,9 +85,6 @@ rule link_functions:
 rule cluster_functions:
     input:
         links=link_files("functions"),
-        bands=shards("dedup/functions/bands"),
-        # The texts themselves only where the config asks for their comparison.
-        extracted=shards("extracted") if compares_texts("functions") else [],
     output:
         clusters=shards("dedup/functions/clusters"),
         stats=f"{RESULTS}/stats/cluster_functions/all.json",
@@ -96,11 +95,10 @@ rule cluster_functions:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=memory(400, 3),
+        mem_mb=memory(400, 20),
         runtime=minutes(10, 0.1),
-        disk_mb=disk(500, 4),
+        disk_mb=disk(100),
     params:
-        cfg=cfg("functions.near_dedup"),
         sources=sources("cluster_functions"),
     message:
         "Finding near-duplicate functions"

@@ -118,6 +118,7 @@ rule band_candidates:
 rule link_candidates:
     input:
         bands=lambda wildcards: shards(f"dedup/{wildcards.part}/bands"),
+        candidates=shards("candidates") if compares_texts("selection") else [],
         copies=f"{RESULTS}/dedup/copies.parquet",
         earlier=lambda wildcards: [path for part in PARTS[: PARTS.index(wildcards.part)] for path in shards(f"dedup/{part}/clusters")],
     output:
@@ -132,7 +133,7 @@ rule link_candidates:
     resources:
         mem_mb=memory(400, 3),
         runtime=minutes(10, 0.1),
-        disk_mb=disk(100),
+        disk_mb=disk(500, 4),
     params:
         cfg=cfg("selection.near_dedup"),
         groups=LINK_GROUPS,
@@ -146,8 +147,6 @@ rule link_candidates:
 rule cluster_candidates:
     input:
         links=lambda wildcards: link_files(wildcards.part),
-        bands=lambda wildcards: shards(f"dedup/{wildcards.part}/bands"),
-        candidates=shards("candidates") if compares_texts("selection") else [],
     output:
         clusters=shards("dedup/{part}/clusters"),
         stats=f"{RESULTS}/stats/cluster_candidates/{{part}}.json",
@@ -158,11 +157,10 @@ rule cluster_candidates:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=memory(400, 3),
+        mem_mb=memory(400, 20),
         runtime=minutes(10, 0.1),
-        disk_mb=disk(500, 4),
+        disk_mb=disk(100),
     params:
-        cfg=cfg("selection.near_dedup"),
         sources=sources("cluster_candidates"),
     message:
         "Finding near-duplicates by {wildcards.part}"

@@ -9,7 +9,7 @@ from selfalign.data.files import read_shard, write_table
 from selfalign.data.ids import content_id, ids_of, numbers_of, shard_of
 from selfalign.dedup.bands import band, band_parameters, band_schema
 from selfalign.dedup.clusters import dropped_ids, representatives, write_keep_lists
-from selfalign.dedup.links import LINKS, link
+from selfalign.dedup.links import write_links
 from selfalign.dedup.shingles import words_of
 from selfalign.dedup.signatures import sign
 
@@ -31,10 +31,10 @@ def keep_lists(tmp_path):
             write_table(table, path, band_schema(threshold, PERMUTATIONS))
         links = [folder / f"links-{group}.parquet" for group in range(groups)]
         for group, path in enumerate(links):
-            write_table(link(bands, group, groups, excluded, cfg), path, LINKS, sort_by=LINKS.names)
+            shards_of_texts = ((rows, [texts[row] for row in rows]) for rows in inside)
+            write_links(bands, shards_of_texts, (group, groups), excluded, cfg, path, folder / "spool")
         lists = [folder / f"{shard}.parquet" for shard in range(shards)]
-        shards_of_texts = ((rows, [texts[row] for row in rows]) for rows in inside)
-        write_keep_lists(links, bands, shards_of_texts, cfg, lists, folder / "spool")
+        write_keep_lists(links, lists)
         for rows, path in zip(inside, lists, strict=True):
             assert set(read_shard(path)["id"].to_pylist()) <= set(rows)
         return [row for path in lists for row in read_shard(path).to_pylist()]

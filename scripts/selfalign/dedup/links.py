@@ -9,18 +9,21 @@ of their own, up to `_ROUNDS` of them in a bucket. Centres go by id, so neither 
 import tempfile
 from collections.abc import Iterable, Sequence
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from selfalign.data.files import read_shard
+from selfalign.data.files import read_shard, write_table
 from selfalign.data.ids import numbers_of
 from selfalign.dedup.bands import band_names
 from selfalign.dedup.kernels import count_equal, jaccard, sort_distinct
 from selfalign.dedup.shingles import ngram_hashes, word_hashes
 from selfalign.dedup.signatures import matrix_of
 
-LINKS = pa.schema([("id", pa.uint64()), ("centre", pa.uint64())])
+# With the numbers of the shards in which the two rows are.
+LINKS = pa.schema([("id", pa.uint64()), ("centre", pa.uint64()), ("shard", pa.int32()), ("centre_shard", pa.int32())])
 
 _ROUNDS = 8  # stars per bucket
 _CHANCE = 1 / 256  # with which two bytes of a sketch agree though the values behind them differ
@@ -62,7 +65,30 @@ def link(files: Sequence[str | PathLike], group: int, groups: int, excluded: np.
         members, centres = _stars(sketches, by_id, keys, needed)
         pairs = np.union1d(pairs, members.astype(np.uint64) * np.uint64(len(ids)) + centres.astype(np.uint64))
     members, centres = np.divmod(pairs, np.uint64(max(len(ids), 1)))
-    return pa.table([ids[members.astype(np.int64)], ids[centres.astype(np.int64)]], schema=LINKS)
+    places = np.repeat(np.arange(len(files), dtype=np.int32), [pq.read_metadata(path).num_rows for path in files])
+    rows = [side.astype(np.int64) for side in (members, centres)]
+    return pa.table([*(ids[side] for side in rows), *(places[side] for side in rows)], schema=LINKS)
+
+
+def write_links(
+    bands: Sequence[str | PathLike],
+    texts: Iterable[tuple[Sequence[str], Sequence[str]]],
+    group: tuple[int, int],
+    excluded: np.ndarray,
+    cfg: dict,
+    path: str | PathLike,
+    spool: str | PathLike,
+) -> dict[str, int]:
+    """Write the links of a group of bands (its number, and how many there are); the facts of the job.
+
+    `texts` gives (ids, texts) of each shard; they are read only where `cfg` asks for verification by the texts.
+    """
+    found = links = link(bands, *group, excluded, cfg)
+    if cfg["verify"] == "jaccard":
+        Path(spool).mkdir(parents=True, exist_ok=True)
+        links = verified(links, texts, cfg, spool)
+    write_table(links, path, LINKS, sort_by=LINKS.names)
+    return {"links": found.num_rows, "verified_links": links.num_rows}
 
 
 def _column(files: Iterable[str | PathLike], name: str) -> np.ndarray:

@@ -94,7 +94,6 @@ def test_seeded_rows_with_long_prompts_fill_a_batch(vllm, transformers):
     assert {c.finish_reason for c in done.values()} <= {"length", "stop"}
 
 
-
 def functions() -> pa.Table:
     rest = {"sha1": "", "path": "a.py", "repository": "", "line": 1, "licence": "PSF-2.0", "source": "s", "imports": []}
     sources = [inspect.getsource(value) for module in (textwrap, statistics, shlex) for value in vars(module).values() if inspect.isfunction(value)]
