@@ -35,7 +35,7 @@ onstart:
 
 onsuccess:
     board.stop()
-    print(f"\n{ending(RESULTS)}", file=sys.stderr)
+    say_ending(ending(RESULTS))
 
 
 onerror:

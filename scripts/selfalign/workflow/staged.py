@@ -17,7 +17,8 @@ import yaml
 
 from selfalign.data.errors import ConfigError
 from selfalign.workflow.outputs import Output, asked_again, delete_damaged
-from selfalign.workflow.plan import parse, plan, snakemake
+from selfalign.workflow.plan import Parsed, parse, plan, snakemake
+from selfalign.workflow.terminal import held_endings, say_ending
 
 # Options that say themselves which jobs run, or that ask for something else than a run: Snakemake gets these in one invocation.
 _AS_THEY_ARE = (
@@ -49,6 +50,15 @@ def run(arguments: Sequence[str]) -> int:
         _check_configfile(path)
     if any(getattr(args, name, None) for name in _AS_THEY_ARE):
         return snakemake(parsed)
+    with held_endings() as endings:
+        code = _run_stages(parsed)
+    if endings and not code:
+        say_ending(endings[-1])
+    return code
+
+
+def _run_stages(parsed: Parsed) -> int:
+    args = parsed[1]
     jobs = plan(parsed, _jobs)
     outputs = [output for job in jobs or () for output in job.outputs]
     if not args.dryrun:

@@ -5,7 +5,8 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from selfalign.data.job import duration
@@ -41,6 +42,28 @@ class Quiet(logging.Filter):
             self._said = time.monotonic()
             return True
         return event not in _EVENTS and not str(record.msg).startswith(_MESSAGES)
+
+
+_held: list[str] | None = None
+
+
+@contextmanager
+def held_endings() -> Iterator[list[str]]:
+    """What the runs inside say at their end, in place of the terminal: of several stages the last one's is enough."""
+    global _held
+    _held = held = []
+    try:
+        yield held
+    finally:
+        _held = None
+
+
+def say_ending(text: str) -> None:
+    """Print what a run says at its end, or hand it to `held_endings`."""
+    if _held is None:
+        print(f"\n{text}", file=sys.stderr, flush=True)
+    else:
+        _held.append(text)
 
 
 def ending(results: str) -> str:
