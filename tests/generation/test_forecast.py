@@ -60,10 +60,10 @@ def test_the_command_reads_the_runs_functions(tmp_path, model_folder, monkeypatc
     config = {"model": {"path": str(model_folder)}, "fewshot": "few.yaml", "engine": {**defaults("engine"), "batch_size": 4}, "shards": 2}
     config |= {"evaluation": {"benchmarks": []}, "judge": {"examples": 2, "max_new_tokens": 4}, "judge_threshold": 1e9}
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
-    assert main(["forecast", "--config", "run.yaml"]) == 1
+    assert main(["forecast", "--configfile", "run.yaml"]) == 1
     assert "no functions yet; make them first" in capsys.readouterr().err
     write_shard(functions(20), tmp_path / "results" / "functions" / "0.parquet", "functions")
-    assert main(["forecast", "--config", "run.yaml", "--rows", "5"]) == 1
+    assert main(["forecast", "--configfile", "run.yaml", "--rows", "5"]) == 1
     output = capsys.readouterr()
     assert "5 of 40 functions (expected from 1 of 2 shards)" in output.out
     assert "none of 5 completions" in output.err

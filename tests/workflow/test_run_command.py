@@ -33,7 +33,9 @@ def test_what_follows_other_rows_runs(filtered):
     filtered.config["licences"] = ["PSF-2.0"]  # the extraction runs again, and writes the same
     filtered.write_config()
     before, times = filtered.files("functions", "extracted"), filtered.times()
-    filtered.selfalign_run(*TARGETS)
+    said = filtered.selfalign_run(*TARGETS)
+    assert said.count("filter_functions 0: done") == said.count("rows in        kept") == 1, "one summary, after the last stage"
+    assert said.index("rows in        kept") > said.index("filter_functions 1: done")
     after = filtered.files("functions", "extracted")
     assert {Path(path).parent.name for path in before if before[path] != after[path]} == {"functions"}
     assert {path: time for path, time in filtered.times().items() if "signatures" in path} == {

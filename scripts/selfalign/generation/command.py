@@ -7,7 +7,7 @@ from pathlib import Path
 def add_parsers(subparsers: argparse._SubParsersAction) -> None:
     """Add the command; it sets `run`, a function of the parsed arguments."""
     forecast = subparsers.add_parser("forecast", help="what the model steps of a run will take: tokens, hours, cost, from a sample of its functions")
-    forecast.add_argument("--config", default="config.yaml", metavar="FILE", help="the run's config (config.yaml)")
+    forecast.add_argument("--configfile", default="config.yaml", metavar="FILE", help="the run's config (config.yaml)")
     forecast.add_argument("--rows", type=int, default=64, help="functions of the sample (64)")
     forecast.set_defaults(run=run_forecast)
 
@@ -25,14 +25,14 @@ def run_forecast(arguments: argparse.Namespace) -> None:
     from selfalign.generation.forecast import STEPS, forecast, render
 
     try:
-        raw = yaml.safe_load(Path(arguments.config).read_text(encoding="utf-8"))
+        raw = yaml.safe_load(Path(arguments.configfile).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{arguments.config}: cannot be read as a config ({' '.join(str(error).split())})") from error
+        raise ConfigError(f"{arguments.configfile}: cannot be read as a config ({' '.join(str(error).split())})") from error
     cfg = load_config(raw)
     folder = Path(cfg["results_dir"]) / "functions"
     files = sorted(folder.glob("*.parquet"))
     if not files:
-        target = f"snakemake {folder}/0.parquet --configfile {arguments.config}"
+        target = f"snakemake {folder}/0.parquet --configfile {arguments.configfile}"
         raise InputError(f"{folder}: no functions yet; make them first, which needs no model: {target}")
     functions = pa.concat_tables(read_shard(path) for path in files)
     if arguments.rows < 1 or not functions.num_rows:

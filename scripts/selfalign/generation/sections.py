@@ -52,12 +52,6 @@ def split_sections(response: str) -> Sections:
     return Sections(*texts)
 
 
-def join_sections(sections: Sections) -> str:
-    """The response that split_sections reads back as `sections`."""
-    texts = (sections.reasoning, sections.implementation, sections.explanation, sections.tests)
-    return "\n\n".join(f"[{name}]\n{text}" for name, text in zip(SECTIONS, texts, strict=True))
-
-
 def code_blocks(section: str) -> list[str]:
     """The Python code of each closed fence of a section (other languages left out), in order."""
     return [match.group(2) for match in _FENCE.finditer(section) if match.group(1).lower() in _PYTHON]
