@@ -50,20 +50,22 @@ def test_progress_goes_to_the_terminal_and_to_the_log(smk, capfd):
         progress.advance(tokens=500)
 
     run_script(main, smk)
-    assert capfd.readouterr().err == "judge 0: 2/2, tokens 1,500, 0 s\njudge_seeds 0: done, 0 s\n" == Path(smk.log[0]).read_text()
+    assert capfd.readouterr().err == "judge 0: 2/2, 0 s, tokens 1,500\njudge_seeds 0: done, 0 s\n" == Path(smk.log[0]).read_text()
 
 
 def test_progress_line_estimates_what_is_left():
     progress = Progress("train", total=200)
     progress.done = 20
     assert progress.line(12) == "train: 20/200, 1.7/s, 12 s, 108 s left"
+    progress.advance(0, tokens=4100)
+    assert progress.line(12) == "train: 20/200, 1.7/s, 12 s, 108 s left, tokens 4,100 (342/s)", "a narrow terminal cuts the end off"
 
 
 def test_progress_line_has_the_rate_of_rows_and_of_what_adds_up():
     progress = Progress("judge 0", every=1000)
     progress.advance(30, tokens=4100)
     progress.advance(10, tokens=1000)
-    assert progress.line(20) == "judge 0: 40, 2.0/s, tokens 5,100 (255/s), 20 s"
+    assert progress.line(20) == "judge 0: 40, 2.0/s, 20 s, tokens 5,100 (255/s)"
 
 
 def test_error_for_the_user_is_one_line_and_exit_code_1(smk, capfd):

@@ -48,7 +48,7 @@ def test_what_cannot_answer_says_so(base, tuned):
     with pytest.raises(InputError, match="chat template"):
         load_tuned(str(base))
     for missing in ("results/nowhere", "results-mine/model", "./nowhere"):
-        with pytest.raises(InputError, match=f"{missing}: no such folder; make it with: snakemake --cores all results/model"):
+        with pytest.raises(InputError, match=f"{missing}: no such folder; name the model with --model"):
             load_tuned(missing)
     with pytest.raises(InputError, match="shorten"):
         list(stream_response(*tuned, "long " * 600))

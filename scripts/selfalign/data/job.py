@@ -70,7 +70,7 @@ class Progress:
 
     >>> progress = Progress("judge 0", total=200)
     >>> progress.advance(20, tokens=4100)
-    judge 0: 20/200, 1.7/s, tokens 4,100 (342/s), 12 s, 108 s left
+    judge 0: 20/200, 1.7/s, 12 s, 108 s left, tokens 4,100 (342/s)
     """
 
     def __init__(self, label: str, total: int | None = None, every: float = 5.0):
@@ -100,10 +100,11 @@ class Progress:
         count = f"{self.done:,}" if self.total is None else f"{self.done:,}/{self.total:,}"
         counted = seconds >= 1  # before, a rate says nothing
         parts = [count, f"{self.done / seconds:,.1f}/s"] if counted else [count]
-        parts += [f"{name} {value:,.0f}" + (f" ({value / seconds:,.0f}/s)" if counted else "") for name, value in self._facts.items()]
         parts.append(duration(seconds))
         if self.total and 0 < self.done < self.total:
             parts.append(f"{duration(seconds / self.done * (self.total - self.done))} left")
+        # Last, since a narrow terminal cuts the end off.
+        parts += [f"{name} {value:,.0f}" + (f" ({value / seconds:,.0f}/s)" if counted else "") for name, value in self._facts.items()]
         return f"{self.label}: {', '.join(parts)}"
 
 

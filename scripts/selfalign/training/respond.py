@@ -20,7 +20,7 @@ def load_tuned(folder: str) -> tuple[Any, Any]:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     if not Path(folder).exists() and (folder.startswith(("results", ".", "/")) or folder.count("/") > 1):
-        raise InputError(f"model {folder}: no such folder; make it with: snakemake --cores all results/model")
+        raise InputError(f"model {folder}: no such folder; name the model with --model, or make the default run with: .venv/bin/snakemake model")
     if Path(folder).exists() and not (Path(folder) / "config.json").is_file():
         raise InputError(f"model {folder}: no config.json in it, so it is no model; {_CURE}")
     try:
