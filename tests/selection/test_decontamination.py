@@ -165,6 +165,13 @@ def test_the_texts_of_other_formats_are_read(benchmark):
     assert find(benchmark(rows), words.title(), words[::-1]) == [("demo", "11"), ("demo", "q1")]
 
 
+def test_a_line_ends_at_its_newline_alone(tmp_path):
+    """JSON may hold other line separators as they are; files of other systems begin with a mark and have carriage returns."""
+    rows = "".join(json.dumps({"prompt": f"{GAPS}\u2028\x85{number}"}, ensure_ascii=False) + "\r\n" for number in range(2))
+    (tmp_path / "demo.jsonl").write_bytes(b"\xef\xbb\xbf" + rows.encode())
+    assert find(tmp_path / "demo.jsonl", GAPS) == [("demo", "1")]
+
+
 def test_a_file_that_is_no_benchmark_is_an_error_that_names_the_line(benchmark, tmp_path):
     with pytest.raises(InputError, match=r"demo\.jsonl: line 2 has none of prompt"):
         load_benchmark(benchmark([PROBLEMS[0], {"question": "?"}]))

@@ -118,13 +118,13 @@ def load_benchmark(path: str | os.PathLike) -> list[Problem]:
     name = path.name.removesuffix(".gz").removesuffix(".jsonl")
     try:
         data = path.read_bytes()
-        lines = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8").splitlines()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"benchmark {path}: no such file") from None
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise InputError(f"benchmark {path}: not readable ({error})") from error
     problems = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: JSON may hold other line separators
         if not line.strip():
             continue
         try:
