@@ -170,12 +170,12 @@ def with_text_dedup(rows: list[str], python: str) -> list[int]:
         arguments += ["--output", str(target), "--debug"]  # which leaves the clusters beside the dataset
         options = ["--ngram", "5", "--num_perm", "250", "--threshold", "0.7", "--min_length", "0", "--num_proc", "2", "--idx_column", "number"]
         environment = {**os.environ, "HF_HOME": folder, "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
-        command = [python, "-m", "text_dedup.minhash", *arguments, *options, "--cache_dir", folder]
+        command = [os.path.abspath(python), "-m", "text_dedup.minhash", *arguments, *options, "--cache_dir", folder]
         answer = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
         if answer.returncode:
             raise SystemExit(f"text-dedup failed: {answer.stderr.strip().splitlines()[-1]}")
         code = "import json, pickle, sys; uf = pickle.load(open(sys.argv[1], 'rb')); print(json.dumps([[x, uf.find(x)] for x in list(uf.parent)]))"
-        found = subprocess.run([python, "-c", code, str(target / "uf.pkl")], env=environment, capture_output=True, text=True, check=True)
+        found = subprocess.run([command[0], "-c", code, str(target / "uf.pkl")], env=environment, capture_output=True, text=True, check=True)
     group_of = dict(json.loads(found.stdout))
     return [group_of.get(row, row) for row in range(len(rows))]
 
