@@ -6,7 +6,7 @@ import pytest
 from selfalign.data.errors import ConfigError
 from selfalign.seeds.checkers import CHECKERS
 from selfalign.seeds.environment import environment_of
-from selfalign.seeds.typecheck import PACKAGES, Program
+from selfalign.seeds.typecheck import FEW, Program
 from selfalign.seeds.typecheck import type_check as type_check_with
 
 # Answers like the checker, in no time: an error where a file says WRONG, a crash or an endless loop if one says so. Counts its calls.
@@ -86,12 +86,13 @@ def test_verdicts_are_remembered_failures_are_not(checker, tmp_path):
     assert checker() > calls
 
 
-def test_functions_that_import_the_same_packages_are_checked_together(checker):
-    """Reading a package is what costs: two of twenty functions each must not be read by every call."""
-    packages = sorted(filter(environment_of().is_package, environment_of().installed))[: 2 * PACKAGES]
-    programs = [program(f"{name}{number}", modules=(name,)) for number in range(20) for name in packages]
+def test_functions_that_import_the_same_package_are_checked_together(checker):
+    """Reading a package is what costs, and memory: two of many functions have a call each, those of few functions one together."""
+    packages = sorted(filter(environment_of().is_package, environment_of().installed))[:8]
+    programs = [program(f"many{number}", modules=(packages[number % 2],)) for number in range(2 * FEW)]
+    programs += [program(f"few{number}", modules=(packages[2 + number % 6],)) for number in range(12)]
     assert set(type_check(programs, 60, None).values()) == {("ok", "")}
-    assert checker() == 2
+    assert checker() == 3
 
 
 def test_a_verdict_is_of_the_source_with_its_imports(checker, tmp_path):

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,11 @@ from selfalign.seeds.checkers import CHECKERS, Checker, Finding
 from selfalign.seeds.environment import Environment
 
 # Files of one call. Starting basedpyright and reading what all functions import takes about 3 s, a function 8 ms and 0.3 MB. A package costs
-# far more (torch 8 s and 600 MB), and near its limit of memory basedpyright is 20 times as slow: so functions are sorted by the packages that
-# they import, and a call has fewer of those that import one, and few packages.
+# far more (torch 8 s and 600 MB), and near its limit of memory basedpyright is 20 times as slow: so the functions that import a package
+# are checked together, and apart from those that import another one, but that packages of few functions share calls of as few.
 BATCH = 1500
 PACKAGE_BATCH = 300
-PACKAGES = 8
+FEW = 50
 # CPU time decides, so that a busy machine changes no verdict; the wall time, this many times as long, is for a checker that hangs.
 _PATIENCE = 20
 # How a process ends that is over its CPU time, seen directly, through a shell, and through a Python that passes it on.
@@ -89,20 +89,20 @@ def type_check(
 
 
 def _batches(programs: Sequence[Program], environment: Environment) -> Iterator[list[Program]]:
-    """The programs in the batches in which they are checked: those that import the same packages together."""
+    """The programs in the batches in which they are checked: by the package that they import, of several the one that most programs do."""
     frequency = Counter(module for program in programs for module in program.modules if environment.is_package(module))
-    packages = {program.id: sorted(frequency.keys() & program.modules, key=lambda name: (-frequency[name], name)) for program in programs}
-    batch: list[Program] = []
-    imported: set[str] = set()
-    for program in sorted(programs, key=lambda program: packages[program.id]):
-        together = imported.union(packages[program.id])
-        if batch and (len(together) > PACKAGES or len(batch) >= (PACKAGE_BATCH if together else BATCH)):
-            yield batch
-            batch, together = [], set(packages[program.id])
-        batch.append(program)
-        imported = together
-    if batch:
-        yield batch
+    groups: dict[str, list[Program]] = defaultdict(list)
+    for program in programs:
+        groups[min(frequency.keys() & program.modules, key=lambda name: (-frequency[name], name), default="")].append(program)
+    yield from _slices(groups.pop("", []), BATCH)
+    for name in sorted(groups):
+        if len(groups[name]) >= FEW:
+            yield from _slices(groups.pop(name), PACKAGE_BATCH)
+    yield from _slices([program for name in sorted(groups) for program in groups[name]], FEW)
+
+
+def _slices(programs: list[Program], size: int) -> Iterator[list[Program]]:
+    return (programs[start : start + size] for start in range(0, len(programs), size))
 
 
 def _check(checker: Checker, batch: Sequence[Program], seconds: int, environment: Environment) -> Iterable[tuple[Program, tuple[str, str]]]:
