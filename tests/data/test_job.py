@@ -1,4 +1,5 @@
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from selfalign.data.errors import InputError
-from selfalign.data.job import Progress, run_script, write_json
+from selfalign.data.job import BOARD, Progress, read_said, run_script, write_json
 
 
 class Wildcards(SimpleNamespace):
@@ -101,3 +102,12 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         write_json({"a": object()}, tmp_path / "x.json")
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
     assert json.loads((tmp_path / "x.json").read_text()) == {"a": 1}
+
+
+def test_board_hears_of_a_job_before_there_is_something_to_count(smk, tmp_path, monkeypatch):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as board:
+        board.bind(address := str(tmp_path / "board"))
+        monkeypatch.setenv(BOARD, address)
+        run_script(lambda smk: {"kept": 2}, smk)
+        heard = [read_said(board.recv(1 << 16)) for _ in range(2)]
+    assert [(said.line, said.passing) for said in heard] == [("judge_seeds 0: begins", True), ("judge_seeds 0: done, kept 2, 0 s", False)]

@@ -19,6 +19,7 @@ def test_bookkeeping_is_left_out_and_everything_else_stays():
     assert shown("Error in rule x", logging.ERROR, event="job_error")
     assert shown("Select jobs to execute...", logging.WARNING)
     assert shown("something new", event="unheard_of")
+    assert not shown("WorkflowError:\nAt least one job did not complete successfully.", logging.ERROR), "the last line says what to do"
 
 
 def test_dry_run_and_jobs_elsewhere_show_all():
@@ -46,7 +47,7 @@ def test_failed_job_is_named_with_its_log_its_last_line_and_what_to_do(project):
     lines = project.snakemake("results/extracted/0.parquet", ok=False).rstrip().splitlines()
     at = next(number for number, line in enumerate(lines) if line.startswith("extract_functions failed: extract_functions: "))
     assert lines[at + 1].strip() == "log: results/logs/extract_functions/all.log"
-    assert "the same command goes on from here" in lines[at + 2]
+    assert "the same command goes on from here" in lines[-1] == lines[at + 2]
 
 
 def test_killed_job_has_an_empty_log_and_advice(tmp_path):

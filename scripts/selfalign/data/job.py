@@ -125,6 +125,7 @@ def run_script(main: Callable[[Any], dict[str, Any] | None], smk: Any) -> None:
     _watch(name, start)
     with _redirected(smk.log[0] if smk.log else None):
         try:
+            _on_board(f"{name}: begins", passing=True)  # before a model is loaded there is nothing to count
             gpus = getattr(smk, "resources", {}).get("gpu", 0)
             taken = {"gpus": take_gpus(gpus, say)} if gpus else {}
             facts = main(smk) or {}

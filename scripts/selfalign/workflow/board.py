@@ -68,6 +68,7 @@ class Board:
         if said.passing:
             self._jobs[said.process] = said.line
         else:
+            self._jobs.pop(said.process, None)  # mostly the job's last word; it comes back with the next passing line
             self._console.print(Text(said.line))
 
     def _lines(self) -> Group:

@@ -16,6 +16,7 @@ from selfalign.data.tables import IMPORT_STEP, STEP_OF
 _EVENTS = {"run_info", "resources_info", "job_info", "job_started", "job_finished", "group_info", "shellcmd", "workflow_started"}
 _MESSAGES = ("Building DAG of jobs", "Select jobs to execute", "Assuming unrestricted shared filesystem", "Conda environments: ignored")
 _MESSAGES += ("Complete log(s)", "Elapsed time", "Using workflow specific profile", "Using shell")
+_FAILED_JOB = "At least one job did not complete successfully"  # `failing` has said which, and what to do
 _PROGRESS_SECONDS = 30
 
 
@@ -33,7 +34,11 @@ class Quiet(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the terminal shows this message."""
-        if record.levelno >= logging.WARNING or not self._active():
+        if not self._active():
+            return True
+        if _FAILED_JOB in str(record.msg):
+            return False
+        if record.levelno >= logging.WARNING:
             return True
         event = str(getattr(record, "event", None) or "")
         if event == "progress":  # how many jobs are done, now and then
