@@ -1,5 +1,7 @@
 import logging
 
+import pytest
+
 from selfalign.workflow.terminal import Quiet, ending, failing, last_line
 
 NOISE = ("Select jobs", "Execute 1 jobs", "Building DAG", "Finished jobid", "jobid:", "Provided cores", "Elapsed time", "job count")
@@ -57,6 +59,15 @@ def test_killed_job_has_an_empty_log_and_advice(tmp_path):
     (tmp_path / "run.log").write_text(text)
     assert f"judge_seeds failed: {last_line(log)}\n    log: {log}" in failing([tmp_path / "run.log"])
     assert "memory" in last_line(log) and "memory" in last_line(tmp_path / "missing.log")
+
+
+@pytest.mark.parametrize("word", ["judge 0: 1,200/2,000, 1.7/s, 12 s, 8 s left, tokens 4 (2/s)", "judge_seeds 0: at work, 60 s", "judge 0: 1, 0 s"])
+def test_killed_job_that_was_at_work_is_told_from_one_with_an_error(tmp_path, word):
+    log = tmp_path / "job.log"
+    log.write_text(f"{word}\n")
+    assert f"last at {word}; if it was killed, memory may have run out" in last_line(log)
+    log.write_text(f"{word}\njudge_seeds 0: no server at 10.0.0.1: 3 attempts, 12 s each\n")
+    assert last_line(log) == "judge_seeds 0: no server at 10.0.0.1: 3 attempts, 12 s each"
 
 
 def test_ending_of_a_finished_run_names_the_report_and_the_model(tmp_path):

@@ -124,13 +124,17 @@ def failing(logs: Iterable[str]) -> str:
 
 
 def last_line(log: str) -> str:
-    """The last line of a job's log that says something, or that there is none: then the job was killed, mostly for memory."""
+    """The last line of a job's log that says something. One that says how far it was is no reason: it was killed, mostly for memory."""
     try:
         lines = Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     useful = [line.strip() for line in lines if line.strip(" ^~-=*")]
-    return useful[-1] if useful else _KILLED
+    if not useful:
+        return f"its log is empty; {_KILLED}"
+    return f"it ended without an error of its own, last at {useful[-1]}; {_KILLED}" if _PROGRESS.search(useful[-1]) else useful[-1]
 
 
-_KILLED = "its log is empty; if it was killed, memory may have run out: more shards or a smaller batch_size make jobs smaller"
+# As data.job.Progress and run_script say it.
+_PROGRESS = re.compile(r": (done, |at work, |[\d,]+(/[\d,]+)?(, [\d.,]+/s)?, [\d.,]+ (s|min|h)\b)")
+_KILLED = "if it was killed, memory may have run out: more shards or a smaller batch_size make jobs smaller"
