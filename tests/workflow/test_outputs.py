@@ -18,7 +18,10 @@ def outputs(tmp_path):
     (tmp_path / "0.json").write_text(json.dumps({"kept": 3}))
     (tmp_path / "model").mkdir()
     save_file({"a": torch.ones(10), "b": torch.ones(3)}, tmp_path / "model" / "model.safetensors")
+    (tmp_path / "model" / "tokenizer.json").write_text(json.dumps({"version": "1.0"}))
+    (tmp_path / "model" / "merges.txt").write_text("a b")  # may end like this
     (tmp_path / "export" / "data").mkdir(parents=True)
+    (tmp_path / "export" / "README.md").write_text("# Made-up rows\n")
     pq.write_table(pa.table({"id": ["a", "b"] * 500}), tmp_path / "export" / "data" / "train.parquet")
     (tmp_path / "loss.csv").write_text("step,loss\n")
     (tmp_path / "report.html").write_text("<!doctype html>\n<p>\n</html>\n")
@@ -30,7 +33,13 @@ def test_whole_and_missing_files_are_no_damage(outputs, tmp_path):
     assert len(list(tmp_path.iterdir())) == 6
 
 
-@pytest.mark.parametrize("name", ["0.parquet", "0.json", "model/model.safetensors", "export/data/train.parquet", "loss.csv", "report.html"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("0.parquet", "0.json", "model/model.safetensors", "model/tokenizer.json", "export/data/train.parquet", "export/README.md", "loss.csv"),
+        "report.html",
+    ],
+)
 def test_a_file_cut_anywhere_is_deleted(outputs, tmp_path, name):
     path = tmp_path / name
     whole = path.read_bytes()

@@ -12,6 +12,7 @@ from selfalign.data.errors import InputError
 
 _MAGIC = b"PAR1"  # at both ends of a parquet file
 _ENDS = {".html": b"</html>\n", **dict.fromkeys((".csv", ".md", ".txt", ".yaml"), b"\n")}  # how a text that a job wrote ends
+_IN_FOLDERS = (".json", ".md", ".parquet", ".safetensors")  # of other kinds in a folder, as a tokenizer's lists, the end is not known
 _THREADS = 16  # they wait for the file system
 
 
@@ -24,7 +25,7 @@ class Output:
 
 
 def delete_damaged(outputs: Sequence[Output]) -> list[str]:
-    """Delete files, and folders with weights or parquet files in them, that are cut short, empty or cannot be read, and return their paths.
+    """Delete files, and folders with files in them, that are cut short, empty or cannot be read, and return their paths.
 
     Jobs write whole files or none; such a file was damaged afterwards. InputError if it cannot be deleted.
     """
@@ -58,10 +59,11 @@ def _is_whole(path: str) -> bool:
     """Whether a file has the beginning and the end of its kind, or is not there at all."""
     try:
         if os.path.isdir(path):
-            weights, rows = Path(path).glob("*.safetensors"), Path(path).rglob("*.parquet")
-            return all(map(_safetensors_is_whole, weights)) and all(map(_parquet_is_whole, rows))
+            return all(_is_whole(str(file)) for file in Path(path).rglob("*") if file.suffix in _IN_FOLDERS)
         if path.endswith(".parquet"):
             return _parquet_is_whole(path)
+        if path.endswith(".safetensors"):
+            return _safetensors_is_whole(path)
         if path.endswith(".json"):
             with open(path, encoding="utf-8") as file:
                 json.load(file)
@@ -76,7 +78,7 @@ def _is_whole(path: str) -> bool:
     return True
 
 
-def _parquet_is_whole(path: str | Path) -> bool:
+def _parquet_is_whole(path: str) -> bool:
     """A parquet file ends with the length of its footer and a mark; the footer must fit in."""
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -87,9 +89,9 @@ def _parquet_is_whole(path: str | Path) -> bool:
         return footer[4:] == _MAGIC and int.from_bytes(footer[:4], "little") <= size - 12
 
 
-def _safetensors_is_whole(path: Path) -> bool:
+def _safetensors_is_whole(path: str) -> bool:
     """A safetensors file begins with the length of its header, which says where each tensor ends."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         length = int.from_bytes(file.read(8), "little")
