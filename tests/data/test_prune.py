@@ -88,6 +88,18 @@ def test_what_is_at_work_stays(cache, tmp_path):
     assert RowCache(tmp_path / "completions" / "aa").lookup([bytes(32)])
 
 
+def test_what_may_not_be_deleted_stays(cache, tmp_path, monkeypatch):
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("selfalign.data.prune.shutil.rmtree", refuse)
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.unlink", refuse)
+        assert prune(tmp_path, max_bytes=0) == []
+    assert len(prune(tmp_path, max_bytes=0)) == 3, "the rest goes"
+    assert left(cache) == {"model"}
+
+
 def test_the_command_shows_and_prunes(cache, tmp_path, capsys):
     assert main(["cache", "--folder", str(tmp_path)]) == 0
     shown = capsys.readouterr().out

@@ -1,7 +1,8 @@
 """What the caches hold, and deleting what has not been of use for longest.
 
 A part is what is deleted as one: a segment of a row cache with its index, or a finished or broken off training. When it was last of use is in
-its access time. What was written, and what training was used, within the last hour stays, as a job may still be at work with it.
+its access time. What was written, and what training was used, within the last hour stays, as a job may still be at work with it. So does what
+the user may not delete: a shared cache holds parts of others, and a run must not fail over them.
 """
 
 import contextlib
@@ -67,17 +68,19 @@ def prune(cache_dir: str | os.PathLike, max_bytes: float | None = None, unused_s
 
 
 def _delete(part: Part) -> bool:
-    """Whether the part could be deleted: not what is or may be in use."""
+    """Whether the part could be deleted: not what is or may be in use, nor another user's."""
     if time.time() - (part.used if part.kind == TRAINING else part.changed) < USED_SECONDS:
         return False
-    if part.kind == TRAINING:
-        with _unlocked(part.path) as free:
-            if free:
-                shutil.rmtree(part.path)
-            return free
     try:
+        if part.kind == TRAINING:
+            with _unlocked(part.path) as free:
+                if free:
+                    shutil.rmtree(part.path)
+                return free
         index_of(part.path).unlink(missing_ok=True)
         part.path.unlink(missing_ok=True)
+    except PermissionError:
+        return False
     except OSError as error:
         raise CacheError(f"{part.path}: cannot be deleted ({error.strerror or error})") from error
     return True

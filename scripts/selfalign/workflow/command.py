@@ -59,7 +59,7 @@ def run_cache(arguments: argparse.Namespace) -> int:
         limit = None if arguments.keep_gb is None else arguments.keep_gb * 1e9
         since = None if arguments.unused_days is None else time.time() - arguments.unused_days * 86_400
         deleted = prune(arguments.folder, limit, since, tuple(arguments.kind))
-        stays = "; what was written, or trained with, in the last hour stays"
+        stays = "; what was written, or trained with, in the last hour stays, and what you may not delete"
         print(f"deleted {len(deleted):,} files and trainings, {_size(sum(part.size for part in deleted))}{stays}")
     groups = defaultdict(list)
     for part in parts(arguments.folder):
