@@ -69,6 +69,7 @@ class Board:
             self._jobs[said.process] = said.line
         else:
             self._jobs.pop(said.process, None)  # mostly the job's last word; it comes back with the next passing line
+            self._live.refresh()
             self._console.print(Text(said.line))
 
     def _lines(self) -> Group:
