@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from selfalign.workflow import staged
+from selfalign.workflow.outputs import Output
+
 TARGETS = ("results/functions/0.parquet", "results/functions/1.parquet")
 
 
@@ -62,6 +65,16 @@ def test_damaged_shards_are_made_again_as_they_were(filtered):
     output = filtered.selfalign_run(*TARGETS)
     assert [name for name in damaged if f"results/{name} is damaged" not in output] == []
     assert filtered.files("functions", "extracted", "dropped", "dedup") == before
+
+
+def test_what_another_run_is_writing_is_not_taken_for_damaged(tmp_path, monkeypatch):
+    half = tmp_path / "0.parquet"
+    half.write_bytes(b"PAR1")
+    jobs = [staged.Job("export_dataset", (Output(str(half), False),), True, True, ())]
+    monkeypatch.setattr(staged, "plan", lambda *_: (jobs, True))
+    monkeypatch.setattr(staged, "snakemake", lambda *_: 1)
+    assert staged.run([]) == 1
+    assert half.exists()
 
 
 def test_plain_snakemake_names_a_damaged_shard_and_the_way_out(filtered):

@@ -59,8 +59,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run_stages(parsed: Parsed) -> int:
     args = parsed[1]
-    jobs = plan(parsed, _jobs)
+    jobs, locked = plan(parsed, lambda dag: (_jobs(dag), dag.workflow.persistence.locked)) or (None, False)
     outputs = [output for job in jobs or () for output in job.outputs]
+    if locked and not args.dryrun and not args.nolock:  # what another run is writing now is not damaged
+        return snakemake(parsed)  # it says so
     if not args.dryrun:
         for path in (damaged := delete_damaged(outputs)):
             _say(f"{path} is damaged, no job wrote it like this; it is made again")
