@@ -23,12 +23,13 @@ for handler in terminal:
 
 
 onstart:
-    # Snakemake holds its lock on the folder here: jobs that are still in Slurm have lost the Snakemake that sent them.
-    if workflow.execution_settings.lock:
+    # Snakemake holds its lock on the folder here. If no other does, for other targets, jobs that are still in Slurm have lost the Snakemake that
+    # sent them, and temporary files the job that wrote them.
+    if workflow.execution_settings.lock and is_alone(os.getcwd()):
         cancel_leftover_jobs(os.getcwd())
+        remove_temporary_files(RESULTS)
     if CONFIG["cache_gb"]:
         prune(CACHE, max_bytes=CONFIG["cache_gb"] * 1e9)
-    remove_temporary_files(RESULTS)
     if workflow.local_exec:
         board.start(terminal)
 

@@ -22,6 +22,7 @@ from selfalign.exchange.reader import input_files
 from selfalign.generation.fewshot import load_fewshot
 from selfalign.sources.watch import files_digest
 from selfalign.workflow.board import Board
+from selfalign.workflow.outputs import is_alone
 from selfalign.workflow.terminal import Quiet, ending, failing, say_ending
 
 # A graph of thousands of jobs stays in memory; to search it for garbage at every turn took a fifth of the time of planning.

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from selfalign.workflow.outputs import Output, asked_again, delete_damaged
+from selfalign.workflow.outputs import Output, asked_again, delete_damaged, is_alone
 
 
 @pytest.fixture
@@ -60,3 +60,13 @@ def test_rows_that_failed_are_counted_where_the_job_says_so(outputs, tmp_path):
     assert asked_again(outputs) == {}
     (tmp_path / "0.json").write_text(json.dumps({"kept": 3, "failed": 2}))
     assert asked_again(outputs) == {str(tmp_path / "0.json"): 2}
+
+
+def test_another_snakemake_in_the_folder_has_a_lock_of_its_own(tmp_path):
+    locks = tmp_path / ".snakemake" / "locks"
+    locks.mkdir(parents=True)
+    for name in ("0.output.lock", "0.input.lock"):
+        (locks / name).touch()
+    assert is_alone(tmp_path)
+    (locks / "1.output.lock").touch()
+    assert not is_alone(tmp_path)

@@ -1,4 +1,4 @@
-"""What earlier runs have left of a plan's outputs: files that something has damaged, and rows to ask for again."""
+"""What earlier runs have left: files that something has damaged, rows to ask for again, locks."""
 
 import json
 import os
@@ -53,6 +53,11 @@ def asked_again(outputs: Iterable[Output]) -> dict[str, int]:
             if count:
                 failed[output.path] = count
     return failed
+
+
+def is_alone(folder: str | os.PathLike) -> bool:
+    """Whether the Snakemake that holds its lock on `folder` is the only one. Another may be at work there on other targets: each has a lock file."""
+    return len(list(Path(folder, ".snakemake", "locks").glob("*.output.lock"))) == 1
 
 
 def _is_whole(path: str) -> bool:
