@@ -6,8 +6,8 @@
 
 agreement: the corpus of tests/execution and generated programs, judged twice, the second time beside two busy processes per core; every
 difference in verdict or detail is printed, and the exit code is 1 if there is one.
-memory: one call of execute() over programs that are made when they are needed; ten times on the way, the resident memory of this
-process and of the sandbox's processes, and their number of processes and descriptors. Verdicts are kept, as execute() returns them.
+memory: programs that are made when they are needed go through judged(), as `selfalign execute` uses it; ten times on the way, the resident
+memory of this process and of the sandbox's processes, and their number of processes and descriptors.
 """
 
 import argparse
@@ -17,11 +17,11 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 from selfalign.data.config import defaults
 from selfalign.execution import Program, execute
+from selfalign.execution.dispatch import judged
 
 CORPUS = Path(__file__).resolve().parent.parent / "tests" / "execution" / "corpus"
 _PROGRAM = re.compile(r"^=== ([^\n]*): \w+\n(.*?)^---\n(.*?)(?=^=== |\Z)", re.MULTILINE | re.DOTALL)
@@ -56,21 +56,6 @@ def generated(i: int) -> Program:
         want = "None"
     wrong = draw.random() < 0.2
     return Program(f"generated {i}", code, draw.choice(CHECKS).format(want="'wrong'" if wrong else want) + "\n")
-
-
-class Generated(Sequence):
-    """`count` programs, made when they are asked for."""
-
-    def __init__(self, count: int):
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, i: int) -> Program:
-        if not 0 <= i < self.count:
-            raise IndexError(i)
-        return generated(i)
 
 
 def _burn(stop) -> None:
@@ -145,7 +130,7 @@ class Watch:
 
 
 def memory(count: int, cfg: dict) -> int:
-    verdicts = execute(Generated(count), {**cfg, "negative_control": False}, Watch(count))
+    verdicts = judged(map(generated, range(count)), {**cfg, "negative_control": False}, Watch(count))
     print(", ".join(f"{verdict} {number}" for verdict, number in Counter(verdict.verdict for verdict in verdicts).most_common()))
     return 0
 

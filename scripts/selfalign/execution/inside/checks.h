@@ -98,9 +98,12 @@ static int equals_anything(PyObject *value, int strict, int depth) {
     }
     if (!is_of_program(value) || (type == any_of_mock && depth < DEEP)) return 0;
     PyObject *fresh = PyObject_CallFunctionObjArgs(&PyBaseObject_Type, NULL);
+    int outer = probing;
+    probing = 1;
     Py_IncRef(value);
     PyObject *equal = fresh ? PyObject_RichCompare(value, fresh, PY_EQ) : NULL;
     int truth = equal && (strict || !is_of_program(equal)) ? PyObject_IsTrue(equal) : 0;
+    probing = outer;
     Py_DecRef(value);
     if (equal) Py_DecRef(equal);
     if (fresh) Py_DecRef(fresh);

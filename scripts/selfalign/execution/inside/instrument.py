@@ -7,7 +7,6 @@ and an expected exception: assertRaises, pytest.raises, or a try whose body or e
 
 import ast
 import os
-import sys
 from typing import Any
 
 import exitpoints
@@ -58,7 +57,7 @@ def instrument(source: str, flags: int = 0, exits: bool = True) -> tuple:
     secret = os.urandom(12).hex()
     rewriter = _Rewriter(secret, exits)
     rewriter.aliases = _aliases(tree.body)
-    if "pytest" in source and "pytest" in sys.modules:
+    if "pytest" in source:
         rewriter.of_pytest = _of_pytest(tree)
     required = planned.Planned(tree, source)
     if exits:
