@@ -1,7 +1,7 @@
 """Programs per second of the execution filter against ways without its isolation, on the same programs in one run.
 
     make bench-execution                      # or, with what it needs installed:
-    python bench/bench_execution.py [--programs 1000] [--others 40] [--workers 1] [--sandbox auto]
+    python bench/bench_execution.py [--programs 1000] [--others 40] [--workers 1] [--sandbox auto] [--python PATH]
 
 The others: evalplus's checker as its evaluation calls it, with its defaults (evalplus.eval.untrusted_check, one process per program, the
 inputs and expected results in place of the tests); a multiprocessing.Process per program that runs exec(), by fork from this small process
@@ -116,8 +116,9 @@ def main() -> None:
     parser.add_argument("--others", type=int, default=40, help="programs for each of the slower ways")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--sandbox", default="auto")
+    parser.add_argument("--python", default="", help="interpreter that runs the filter's programs")
     arguments = parser.parse_args()
-    cfg = {**defaults("execution"), "workers": arguments.workers, "sandbox": arguments.sandbox}
+    cfg = {**defaults("execution"), "workers": arguments.workers, "sandbox": arguments.sandbox, "python": arguments.python}
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {arguments.workers} worker(s), sandbox {arguments.sandbox}")
     execute([Program("warm", "x = 1", "assert x == 1")], cfg)
     for imports in HEAD:
