@@ -34,7 +34,7 @@ class Instrumented:
     """The tests, ready to run. `codes`: (code object, lines at which an exit leaves nothing behind: pairs of first and last, None for all
     or none) of the module and each function in it. `functions`: (name, number) of test functions; `classes`: (name, [(name, number) of its
     test methods]) of all classes. `required`: numbers of the tests that must have run in the end, whatever the program does.
-    `names`: that the tests use."""
+    `names`: that the tests use, without builtins that they replace by mock.patch."""
 
     def __init__(self, parts: tuple, guard):
         """parts: what instrument() returned, perhaps in another process. guard: whose objects the checks call."""
@@ -42,7 +42,8 @@ class Instrumented:
         marks = {secret + name: getattr(guard, name) for name in ("check", "value", "call", "block", "closed", "caught", "fail", "enter", "raised")}
         codes: list = []
         self.code = _embed(code, marks, codes)
-        self.names = {name for item in codes for name in item.co_names}
+        texts = (text for item in codes for text in item.co_consts if type(text) is str and text.startswith("builtins."))
+        self.names = {name for item in codes for name in item.co_names} - {text.removeprefix("builtins.") for text in texts}
         self.codes = [(item, () if ends is None else ends.get((item.co_name, item.co_firstlineno))) for item in codes]
 
 
@@ -122,8 +123,15 @@ def _fails(statement) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call) and _called_name(statement.value) in FAILS
 
 
-def _has_parameters(arguments) -> bool:
-    return bool(arguments.posonlyargs or arguments.args or arguments.vararg or arguments.kwonlyargs or arguments.kwarg)
+def _swallows(handler) -> bool:
+    """Does it catch everything, and neither check nor raise anything then?"""
+    types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    if not any(item is None or getattr(item, "id", "") in ("Exception", "BaseException") for item in types):
+        return False
+    return not any(
+        isinstance(node, ast.Raise | ast.Assert) or (isinstance(node, ast.Call) and _is_check(_called_name(node)))
+        for statement in handler.body for node in ast.walk(statement)
+    )  # fmt: skip
 
 
 _NOTHING: Any = ()
@@ -241,8 +249,11 @@ class _Rewriter:
     def visit_Try(self, node):
         expects = node.handlers and (_fails(node.body[-1]) or any(map(_fails, node.orelse)))
         failing = [statement for statement in (node.body[-1], *node.orelse) if isinstance(statement, ast.Raise)] if expects else []
+        swallowing = [] if expects else [handler for handler in node.handlers if _swallows(handler)]
         node.body = self.body(node.body)
         node.handlers = [self.visit(handler) for handler in node.handlers]
+        for handler in swallowing:
+            handler.body.insert(0, self.statement("raised", handler))
         node.orelse = self.body(node.orelse)
         node.finalbody = self.body(node.finalbody)
         for handler in node.handlers if expects else ():
@@ -280,11 +291,6 @@ class _Rewriter:
             return node
         start = 1 if ast.get_docstring(node, clean=False) is not None else 0
         rest: list = node.body[start:]
-        if is_method or not _has_parameters(node.args):
-            place = {"lineno": node.lineno, "col_offset": node.col_offset, "end_lineno": node.end_lineno, "end_col_offset": node.end_col_offset}
-            again = ast.Raise(None, None, **place)
-            handler = ast.ExceptHandler(None, None, [self.statement("raised", node, node.lineno), again], **place)
-            rest = [ast.Try(rest, [handler], [], [], **place)] if rest else []
         number, self.count = self.count, self.count + 1
         (methods if is_method and methods is not None else self.functions).append((node.name, number))
         rest.insert(0, self.statement("enter", node, number))
