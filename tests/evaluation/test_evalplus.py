@@ -141,6 +141,14 @@ def test_openais_humaneval_is_no_humaneval_plus(tasks):
         tasks("humaneval_plus", {name: value for name, value in MEAN.items() if name != "plus_input"})
 
 
+def test_another_spelling_of_a_name_is_the_same_benchmark_and_an_unknown_one_is_refused(tasks):
+    for name in ("HumanEval+", "humaneval-plus", "HumanEvalPlus"):
+        assert tasks(name, MEAN) == tasks("humaneval_plus", MEAN)
+    assert tasks("MbppPlus", SHARED) == tasks("mbpp_plus", SHARED) != tasks("mbpp", SHARED)
+    with pytest.raises(InputError, match="no text test: not in HumanEval's format"):
+        tasks("humaneval_pluss", MEAN)
+
+
 def test_a_reference_that_fails_is_no_verdict_on_the_sample(tasks):
     (task,) = tasks("humaneval", {**MEAN, "canonical_solution": "    import no_such_package\n"})
     with pytest.raises(InputError, match="HumanEval/4: the benchmark's own solution fails"):

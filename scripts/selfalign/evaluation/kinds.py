@@ -1,6 +1,7 @@
 """The benchmarks that selfalign knows, by name."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -42,13 +43,16 @@ KINDS: dict[str, Kind] = {
     "livecodebench_code_execution": Kind("LiveCodeBench, code execution", execution_tasks),
     "ds1000": Kind("DS-1000", _each(data_task)),
 }
-ALIASES = {"humaneval+": "humaneval_plus", "mbpp+": "mbpp_plus", "livecodebench": "livecodebench_code_generation", "ds-1000": "ds1000"}
 
 
 def kind_of(name: str) -> Kind:
-    """The kind of a benchmark by its name; any unknown name is one in HumanEval's format."""
-    name = name.lower()
-    return KINDS.get(ALIASES.get(name, name)) or Kind(name, _humaneval)
+    """The kind of a benchmark by its name, however it is spelt (HumanEval+, mbpp-plus, DS-1000); any unknown name is one in HumanEval's format.
+
+    As in report/published.py: a score that stands beside a published one must have been judged by that benchmark's rules.
+    """
+    known = {key.replace("_", ""): kind for key, kind in KINDS.items()} | {"livecodebench": KINDS["livecodebench_code_generation"]}
+    plain = re.sub(r"[^a-z0-9]", "", name.lower().replace("+", "plus"))
+    return known.get(plain) or Kind(name.lower(), _each(humaneval_task))
 
 
 def load_tasks(benchmark: dict, files: Sequence[str | os.PathLike], seed: int = 0) -> list[Task]:
