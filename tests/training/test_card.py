@@ -8,7 +8,7 @@ from huggingface_hub import ModelCard
 from transformers import AutoModelForCausalLM
 
 from selfalign.data.errors import InputError
-from selfalign.training.card import complete_card, write_card
+from selfalign.training.card import card, complete_card, write_card
 from selfalign.training.trainer import copy_model, train_model
 
 SOURCES = [{"name": "standard-library", "kind": "stdlib", "licence": "PSF-2.0"}]
@@ -56,6 +56,14 @@ def test_card_names_base_data_settings_and_notices(cfg, folder):
     assert "| learning_rate | 0.003 |" in text and "Not evaluated yet." in text and "PSF-2.0" in text
     assert "Python Software Foundation" in (folder / "NOTICE.txt").read_text()
     assert not re.search(r"\$\w+\$", text)
+
+
+def test_a_run_that_begins_with_rows_from_elsewhere_does_not_say_who_wrote_them(folder):
+    own = (folder / "README.md").read_text()
+    run = json.loads((folder / "selfalign.json").read_text())
+    text = card({**run, "sources": [{"name": "pairs.jsonl", "kind": "import", "path": "pairs.jsonl", "licence": "MIT"}]}, [])
+    assert "No person and no other model" in own and "`pairs.jsonl`" not in own
+    assert "No person and no other model" not in text and "passed their own tests" not in text and "`pairs.jsonl`" in text
 
 
 def test_scores_come_from_evaluation_files_that_exist(folder, tmp_path):

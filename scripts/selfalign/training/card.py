@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from huggingface_hub import ModelCard, hf_hub_download
 
+from selfalign.data.config import IMPORTED
 from selfalign.data.errors import InputError
 from selfalign.data.job import write_json
 from selfalign.data.notice import notice
@@ -21,6 +22,16 @@ FACTS = "selfalign.json"
 DATASET = "selfalign-dataset"  # the final dataset's repository, unless the config's hub names another
 _TEMPLATE = Path(__file__).with_name("card.md")
 _NOT_IN_CARD = ("micro_batch", "device", "processes", "threads", "save_steps")  # settings that are about the machine
+
+_ORIGIN = """The base model wrote the pairs itself, starting from
+functions in openly licensed code; only responses that passed their own tests in a sandbox were kept. No person and no other model
+wrote any of them."""
+_LIMITS = """The data is limited to what the base model can write and its own tests can check: tests may be weak, and a passing response may be
+wrong. All of it is Python."""
+# Of a run that begins with rows from elsewhere less is known.
+_ORIGIN_IMPORTED = """The run began
+with rows from elsewhere (`{}`): who or what wrote and checked them is for their origin to say. What the run added to them the base model wrote."""
+_LIMITS_IMPORTED = "Rows from elsewhere may be wrong in ways that this run cannot see, and so may a response that passes its tests."
 
 
 def write_card(model: str | os.PathLike, cfg: dict, facts: dict[str, Any]) -> None:
@@ -57,7 +68,10 @@ def card(run: dict[str, Any], results: list[dict[str, Any]], dataset: str = DATA
     }
     if tuned := [result for result in results if result["which"] == "tuned"]:
         front["model-index"] = [{"name": f"{Path(base).name}-selfalign", "results": [_index_entry(result) for result in tuned]}]
+    imported = [source["name"] for source in run["sources"] if source.get("kind") == IMPORTED]
     values = {
+        "origin": _ORIGIN_IMPORTED.format(imported[0]) if imported else _ORIGIN,
+        "limits": _LIMITS_IMPORTED if imported else _LIMITS,
         "front": yaml.safe_dump(front, sort_keys=False).strip(),
         "name": Path(base).name,
         "base": base,
