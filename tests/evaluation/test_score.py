@@ -78,6 +78,11 @@ def test_respond_prints_the_prefix_and_what_follows(cfg, tmp_path, capsys):
     assert out.startswith("def f():") and out.endswith("\n")
 
 
+def test_a_response_of_no_tokens_is_refused():
+    with pytest.raises(InputError, match="--max-new-tokens 0: must be at least 1"):
+        command("respond", "Write a function.", "--max-new-tokens", 0)
+
+
 def test_a_benchmark_that_is_not_bundled_needs_its_file(tmp_path):
     with pytest.raises(InputError, match="--data"):
         command("score", "--benchmark", "humaneval", tmp_path / "samples.jsonl")

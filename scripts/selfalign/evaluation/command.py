@@ -70,6 +70,8 @@ def run_respond(arguments: argparse.Namespace) -> None:
     """Print the response while it is made."""
     from selfalign.training.respond import load_tuned, stream_response
 
+    if arguments.max_new_tokens < 1:
+        raise InputError(f"--max-new-tokens {arguments.max_new_tokens}: must be at least 1")
     model, tokenizer = load_tuned(arguments.model)
     for piece in stream_response(model, tokenizer, arguments.instruction, arguments.prefix, arguments.max_new_tokens):
         sys.stdout.write(piece)
