@@ -23,6 +23,7 @@ for handler in terminal:
 
 
 onstart:
+    end_on_hangup()
     # Snakemake holds its lock on the folder here. If no other does, for other targets, jobs that are still in Slurm have lost the Snakemake that
     # sent them, and temporary files the job that wrote them.
     if workflow.execution_settings.lock and is_alone(os.getcwd()):

@@ -23,7 +23,7 @@ from selfalign.generation.fewshot import load_fewshot
 from selfalign.sources.watch import files_digest
 from selfalign.workflow.board import Board
 from selfalign.workflow.outputs import is_alone
-from selfalign.workflow.terminal import Quiet, ending, failing, say_ending
+from selfalign.workflow.terminal import Quiet, end_on_hangup, ending, failing, say_ending
 
 # A graph of thousands of jobs stays in memory; to search it for garbage at every turn took a fifth of the time of planning.
 gc.set_threshold(1_000_000, 50, 50)

@@ -1,4 +1,6 @@
 import logging
+import signal
+import subprocess
 
 import pytest
 
@@ -50,6 +52,15 @@ def test_failed_job_is_named_with_its_log_its_last_line_and_what_to_do(project):
     at = next(number for number, line in enumerate(lines) if line.startswith("extract_functions failed: extract_functions: "))
     assert lines[at + 1].strip() == "log: results/logs/extract_functions/all.log"
     assert "the same command goes on from here" in lines[-1] == lines[at + 2]
+
+
+def test_terminal_that_is_closed_leaves_no_lock(project):
+    command = project.command("results/prompts/judge.json", "results/extracted/0.parquet")
+    with subprocess.Popen(command, cwd=project.folder, env=project.environment(), text=True, stderr=subprocess.PIPE) as process:
+        next(line for line in process.stderr if "draw_prompts judge: done" in line)
+        assert list((project.folder / ".snakemake" / "locks").iterdir())
+        process.send_signal(signal.SIGHUP)
+    assert not list((project.folder / ".snakemake").glob("locks/*"))
 
 
 def test_killed_job_has_an_empty_log_and_advice(tmp_path):

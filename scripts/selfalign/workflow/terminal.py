@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -47,6 +49,19 @@ class Quiet(logging.Filter):
             self._said = time.monotonic()
             return True
         return event not in _EVENTS and not str(record.msg).startswith(_MESSAGES)
+
+
+def end_on_hangup() -> None:
+    """Let a terminal that is closed end the run as SIGTERM does: by default it would leave Snakemake's lock behind. Not under nohup."""
+
+    def hang_up(*_: object) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)  # what is said from here on has no terminal to go to
+        for descriptor in (1, 2):
+            os.dup2(nowhere, descriptor)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, hang_up)
 
 
 _held: list[str] | None = None
