@@ -1,6 +1,9 @@
 import gzip
 import hashlib
 import json
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -48,6 +51,20 @@ def test_wrong_digest_leaves_no_file(tmp_path):
 def test_missing_file_names_the_address_and_the_way_out(tmp_path):
     with pytest.raises(InputError, match="none.parquet: cannot be fetched .*put its path into the config"):
         fetch_benchmark(str(tmp_path / "none.parquet"), tmp_path / "out.jsonl")
+
+
+def test_a_file_on_the_web(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"prompt": "x"}\n')
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            assert fetch_benchmark(f"http://127.0.0.1:{server.server_port}/a.jsonl", tmp_path / "out.jsonl") == 1
+            with pytest.raises(InputError, match="none.jsonl: cannot be fetched .*404"):
+                fetch_benchmark(f"http://127.0.0.1:{server.server_port}/none.jsonl", tmp_path / "none")
+        finally:
+            server.shutdown()
+    assert lines(tmp_path / "out.jsonl") == [{"prompt": "x"}]
 
 
 @pytest.mark.parametrize("text", ["<html>", "[]"])
