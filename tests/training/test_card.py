@@ -61,9 +61,10 @@ def test_card_names_base_data_settings_and_notices(cfg, folder):
 def test_a_run_that_begins_with_rows_from_elsewhere_does_not_say_who_wrote_them(folder):
     own = (folder / "README.md").read_text()
     run = json.loads((folder / "selfalign.json").read_text())
-    text = card({**run, "sources": [{"name": "pairs.jsonl", "kind": "import", "path": "pairs.jsonl", "licence": "MIT"}]}, [])
+    text = card({**run, "sources": [{"name": "pairs.jsonl", "kind": "import", "path": "pairs.jsonl", "licence": ""}]}, [])
     assert "No person and no other model" in own and "`pairs.jsonl`" not in own
     assert "No person and no other model" not in text and "passed their own tests" not in text and "`pairs.jsonl`" in text
+    assert "unknown where it states none" in text
 
 
 def test_scores_come_from_evaluation_files_that_exist(folder, tmp_path):

@@ -69,6 +69,7 @@ def card(run: dict[str, Any], results: list[dict[str, Any]], dataset: str = DATA
     if tuned := [result for result in results if result["which"] == "tuned"]:
         front["model-index"] = [{"name": f"{Path(base).name}-selfalign", "results": [_index_entry(result) for result in tuned]}]
     imported = [source["name"] for source in run["sources"] if source.get("kind") == IMPORTED]
+    stated = "what each row states, unknown where it states none" if imported else "what each row states"  # as in the notice
     values = {
         "origin": _ORIGIN_IMPORTED.format(imported[0]) if imported else _ORIGIN,
         "limits": _LIMITS_IMPORTED if imported else _LIMITS,
@@ -79,7 +80,7 @@ def card(run: dict[str, Any], results: list[dict[str, Any]], dataset: str = DATA
         "settings": "\n".join(f"| {name} | {value} |" for name, value in run["training"].items() if name not in _NOT_IN_CARD),
         "seed": run["seed"],
         "scores": _table(results) if results else "Not evaluated yet.",
-        "licences": ", ".join(sorted({source["licence"] or "what each row states" for source in run["sources"]})),
+        "licences": ", ".join(sorted({source["licence"] or stated for source in run["sources"]})),
         **{name: f"{value:,}" if isinstance(value, int) else f"{value:.4f}" for name, value in run["facts"].items()},
     }
     text = _TEMPLATE.read_text(encoding="utf-8")
