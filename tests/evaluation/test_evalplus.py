@@ -91,7 +91,7 @@ def test_humaneval_plus_right_near_and_wrong(tasks):
     whole = "def mean(values):\n    return sum(values) // len(values)\n"
     mutates = "def mean(values):\n    total = sum(values)\n    count = len(values)\n    values.clear()\n    return total / count\n"
     found = verdicts(task, right, near, printing, mutates, far, whole, "def mean(values):\n    return 1 / 0\n", "def mean(:\n", "x = 1\n")
-    assert found == ["passed"] * 4 + ["assertion_failed"] * 2 + ["error", "error", "error"]
+    assert found == ["passed"] * 4 + ["assertion_failed"] * 2 + ["error", "syntax_error", "error"]
 
 
 def test_a_solution_that_only_holds_on_the_base_inputs_passes_the_base_benchmark_only(tasks):

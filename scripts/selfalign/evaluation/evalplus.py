@@ -48,6 +48,9 @@ class EvalPlusTask(FunctionTask):
             return Verdict(verdict.id, "timeout", "too long on one input")
         if verdict.verdict == "assertion_failed":
             return Verdict(verdict.id, verdict.verdict, "another result than the canonical solution's")
+        if verdict.verdict == "error":
+            name = verdict.detail.split(" at ")[0]  # the line is one of the program that judges
+            return Verdict(verdict.id, "syntax_error" if name in ("SyntaxError", "IndentationError", "TabError") else "error", name)
         return verdict
 
 
