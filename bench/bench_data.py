@@ -89,13 +89,13 @@ def extract(path: str) -> None:
 def deduplicate(shards: Iterable[tuple[list[str], list[str]]], folder: Path, verify: str) -> list[Path]:
     """The project's near-dedup over (ids, texts) of each shard, through files as the rules do it: the keep-lists."""
     cfg = {**DEDUP, "verify": verify}
-    size, threshold = cfg["permutations"], cfg["threshold"]
+    size = cfg["permutations"]
     bands = []
     for number, (ids, texts) in enumerate(shards):
         signatures = folder / "signatures" / f"{number}.parquet"
         write_table(sign(ids, texts, cfg["ngram"], size), signatures, signature_schema(size))
         bands.append(folder / "bands" / f"{number}.parquet")
-        write_table(band(read_shard(signatures), threshold, size), bands[-1], band_schema(threshold, size))
+        write_table(band(read_shard(signatures), cfg), bands[-1], band_schema(cfg))
     links = folder / "links.parquet"
     write_links(bands, shards, (0, 1), np.zeros(0, np.uint64), cfg, links, folder / "spool")
     lists = [folder / "clusters" / path.name for path in bands]

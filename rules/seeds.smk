@@ -46,7 +46,7 @@ rule band_functions:
         runtime=minutes(5, 1),
         disk_mb=disk(100),
     params:
-        cfg=cfg("functions.near_dedup.threshold", "functions.near_dedup.permutations"),
+        cfg=cfg("functions.near_dedup.threshold", "functions.near_dedup.permutations", "functions.near_dedup.verify"),
         sources=sources("band_functions"),
     message:
         "Banding functions for near-dedup, shard {wildcards.s}"

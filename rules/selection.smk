@@ -105,7 +105,7 @@ rule band_candidates:
         runtime=minutes(5, 1),
         disk_mb=disk(100),
     params:
-        cfg=cfg("selection.near_dedup.threshold", "selection.near_dedup.permutations"),
+        cfg=cfg("selection.near_dedup.threshold", "selection.near_dedup.permutations", "selection.near_dedup.verify"),
         parts=PARTS,
         sources=sources("band_candidates"),
     message:

@@ -9,8 +9,8 @@ def main(smk):
     cfg = smk.params.cfg["selection"]["near_dedup"]
     rows = 0
     for part in smk.params.parts:
-        bands = band(read_shard(smk.input[part]), cfg["threshold"], cfg["permutations"])
-        write_table(bands, smk.output[part], band_schema(cfg["threshold"], cfg["permutations"]))
+        bands = band(read_shard(smk.input[part]), cfg)
+        write_table(bands, smk.output[part], band_schema(cfg))
         rows = bands.num_rows  # the same in each part
     return {"rows_in": rows}
 

@@ -8,7 +8,7 @@ from selfalign.dedup.bands import band, band_schema
 def main(smk):
     cfg = smk.params.cfg["functions"]["near_dedup"]
     signatures = read_shard(smk.input.signatures)
-    write_table(band(signatures, cfg["threshold"], cfg["permutations"]), smk.output.bands, band_schema(cfg["threshold"], cfg["permutations"]))
+    write_table(band(signatures, cfg), smk.output.bands, band_schema(cfg))
     return {"rows_in": signatures.num_rows}
 
 

@@ -27,8 +27,8 @@ def keep_lists(tmp_path):
         folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
         bands = [folder / f"bands-{shard}.parquet" for shard in range(shards)]
         for rows, path in zip(inside, bands, strict=True):
-            table = band(sign(rows, [texts[row] for row in rows], 5, PERMUTATIONS), threshold, PERMUTATIONS)
-            write_table(table, path, band_schema(threshold, PERMUTATIONS))
+            table = band(sign(rows, [texts[row] for row in rows], 5, PERMUTATIONS), cfg)
+            write_table(table, path, band_schema(cfg))
         links = [folder / f"links-{group}.parquet" for group in range(groups)]
         for group, path in enumerate(links):
             shards_of_texts = ((rows, [texts[row] for row in rows]) for rows in inside)
@@ -75,11 +75,13 @@ def variants(rng, text, count):
 
 
 def test_bands_are_those_of_datasketch_and_of_the_published_run():
-    assert band_parameters(0.7, 250) == (25, 10)
+    assert band_parameters(0.7, 250, "signature") == (25, 10)
+    bands, rows = band_parameters(0.7, 250, "jaccard")
+    assert 1 - (1 - 0.75**rows) ** bands > 0.95 and bands * rows <= 250, "where texts decide, bands may find too much but not too little"
     lsh = MinHashLSH(threshold=0.5, num_perm=128)
-    assert band_parameters(0.5, 128) == (lsh.b, lsh.r)
+    assert band_parameters(0.5, 128, "signature") == (lsh.b, lsh.r)
     with pytest.raises(ConfigError, match="threshold 0.99 with 2 permutations"):
-        band_parameters(0.99, 2)
+        band_parameters(0.99, 2, "signature")
 
 
 def test_near_duplicates_cluster_and_the_smallest_id_stands_for_them(clusters_of):

@@ -97,7 +97,8 @@ def test_successors_preset_is_the_published_run_but_for_its_own_parts(monkeypatc
     monkeypatch.chdir(ROOT)
     first, second = (load_config(yaml.safe_load(Path(f"presets/{name}.yaml").read_text())) for name in ("starcoder2-15b-instruct", "selfcodealign"))
     own = {key for key in first if first[key] != second[key]}
-    assert own == {"results_dir", "cache_dir", "shards", "sources", "model", "categories", "evaluation"}
+    assert own == {"results_dir", "cache_dir", "shards", "sources", "model", "categories", "training", "evaluation"}
+    assert {**first["training"], "gradient_checkpointing": False} == second["training"], "7 billion parameters have room"
     kinds = [category.partition("(")[2] for category in second["categories"]]
     assert kinds == ["function implementation)", "class implementation)", "program implementation)"]
 

@@ -16,37 +16,44 @@ from selfalign.data.ids import numbers_of
 from selfalign.dedup.kernels import sketch_rows
 from selfalign.dedup.signatures import fixed_binary, matrix_of
 
+# False positives and false negatives count the same where signatures alone decide. Where the texts are compared a false positive costs only time.
+_WEIGHTS = {"signature": (0.5, 0.5), "jaccard": (0.2, 0.8)}
+
 
 @cache
-def band_parameters(threshold: float, permutations: int) -> tuple[int, int]:
-    """(bands, rows per band) that datasketch chooses: the least sum of false positive and false negative probability."""
+def band_parameters(threshold: float, permutations: int, verify: str) -> tuple[int, int]:
+    """(bands, rows per band) that datasketch chooses: the least weighted sum of false positive and false negative probability."""
     try:
-        lsh = MinHashLSH(threshold=threshold, num_perm=permutations)
+        lsh = MinHashLSH(threshold=threshold, num_perm=permutations, weights=_WEIGHTS[verify])
     except ValueError as error:
         raise ConfigError(f"near_dedup: threshold {threshold} with {permutations} permutations gives no usable bands ({error})") from error
     return lsh.b, lsh.r
 
 
-def band_names(threshold: float, permutations: int) -> list[str]:
-    """Names of the band columns; none for a threshold of 1, which turns near-dedup off."""
-    return [f"band{number}" for number in range(band_parameters(threshold, permutations)[0])] if threshold < 1 else []
+def band_names(cfg: dict) -> list[str]:
+    """Names of the band columns; none for a threshold of 1, which turns near-dedup off. `cfg` is a near_dedup of the config."""
+    return [f"band{number}" for number in range(_parameters(cfg)[0])] if cfg["threshold"] < 1 else []
 
 
-def band_schema(threshold: float, permutations: int) -> pa.Schema:
+def band_schema(cfg: dict) -> pa.Schema:
     """Columns of a band file: a row's id as a number, its sketch, and its key in each band."""
-    keys = [(name, pa.uint64()) for name in band_names(threshold, permutations)]
-    return pa.schema([("id", pa.uint64()), ("sketch", pa.binary(permutations)), *keys])
+    keys = [(name, pa.uint64()) for name in band_names(cfg)]
+    return pa.schema([("id", pa.uint64()), ("sketch", pa.binary(cfg["permutations"])), *keys])
 
 
-def band(signatures: pa.Table, threshold: float, permutations: int) -> pa.Table:
+def band(signatures: pa.Table, cfg: dict) -> pa.Table:
     """Bands and sketch of each signature (id, signature)."""
     rows = matrix_of(signatures["signature"], "<u4")
     sketches = np.empty(rows.shape, np.uint8)
     sketch_rows(rows, sketches)
-    names = band_names(threshold, permutations)
-    width = band_parameters(threshold, permutations)[1] if names else 0
+    names = band_names(cfg)
+    width = _parameters(cfg)[1] if names else 0
     keys = [_band_keys(rows[:, number * width : (number + 1) * width]) for number in range(len(names))]
-    return pa.table([numbers_of(signatures["id"].to_pylist()), fixed_binary(sketches), *keys], schema=band_schema(threshold, permutations))
+    return pa.table([numbers_of(signatures["id"].to_pylist()), fixed_binary(sketches), *keys], schema=band_schema(cfg))
+
+
+def _parameters(cfg: dict) -> tuple[int, int]:
+    return band_parameters(cfg["threshold"], cfg["permutations"], cfg["verify"])
 
 
 def _band_keys(values: np.ndarray) -> np.ndarray:

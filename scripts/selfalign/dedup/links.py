@@ -46,7 +46,7 @@ def link(files: Sequence[str | PathLike], group: int, groups: int, excluded: np.
     Takes paths, not tables: of the bands only one is in memory at a time, beside the sketches of all rows (a byte per permutation) and
     40 bytes a row. `excluded` are ids (as numbers) that an earlier pass dropped.
     """
-    names = band_names(cfg["threshold"], cfg["permutations"])[group::groups]
+    names = band_names(cfg)[group::groups]
     if not names:
         return LINKS.empty_table()
     ids = _column(files, "id")
