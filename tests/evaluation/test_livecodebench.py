@@ -148,6 +148,7 @@ def test_output_prediction_compares_literals(load):
     assert task.task_id == "3001/2" and task.prompt("chat", "").endswith("```python\nassert twice([1, 2]) ==")
     found = verdicts(task, " [2, 4]", "[2,4]", "assert twice([1, 2]) == [2, 4]", "[2]", "twice([1, 2])", "[2, 4")
     assert found == ["passed"] * 3 + ["assertion_failed", "syntax_error", "syntax_error"]
+    assert verdicts(task, task.solution("chat", " [2, 4]\n```\nIt doubles.")) == ["passed"], "a completion made elsewhere may run on"
 
 
 def test_code_execution_evaluates_the_prediction(load):
@@ -156,6 +157,7 @@ def test_code_execution_evaluates_the_prediction(load):
     found = verdicts(task, "[0, 1, 2]", "assert f(n = 3) == [0, 1, 2]", "list(range(3))", "[0, 1]", "f(n=3)", "[0] or True", "0)\nprediction = (1")
     assert found == ["passed"] * 3 + ["assertion_failed"] * 3 + ["syntax_error"]
     assert verdicts(task, "[*f(n = 3)]") == ["assertion_failed"]
+    assert verdicts(task, task.solution("completion", " [0, 1, 2]\n[/ANSWER]\n")) == ["passed"]
 
 
 @pytest.mark.parametrize(

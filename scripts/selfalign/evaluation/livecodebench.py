@@ -11,6 +11,7 @@ import io
 import json
 import pickle
 import pickletools
+import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from selfalign.training.template import render_prompt
 
 _INSIDE = Path(__file__).parent / "inside" / "livecodebench.py"
 SECONDS = 6.0  # CPU time per test, as in LiveCodeBench
+_ANSWER_END = re.compile(r"```|\[/ANSWER\]")  # in completions made elsewhere, which may run on
 _MOST_BYTES = 1 << 30  # of a problem's private tests; more is no benchmark but a bomb
 _VERDICT_OF = {"TimeLimit": "timeout", "MemoryError": "memory", **dict.fromkeys(("SyntaxError", "IndentationError", "TabError"), "syntax_error")}
 # What a solution finds imported: contest answers leave it out.
