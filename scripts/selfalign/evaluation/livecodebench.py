@@ -142,7 +142,7 @@ class OutputTask(Task):
         return ("\n",)
 
     def solution(self, form: str, completion: str) -> str:
-        return completion.strip()
+        return _ANSWER_END.split(completion)[0].strip()
 
     def judge(self, solution: str) -> Verdict:
         """Both values as Python literals; a solution may be the whole assertion."""
@@ -176,7 +176,7 @@ class ExecutionTask(Task):
         return ("\n",)
 
     def solution(self, form: str, completion: str) -> str:
-        return completion.strip()
+        return _ANSWER_END.split(completion)[0].strip()
 
     def judge(self, solution: str) -> Program | Verdict:
         """`output == prediction` must hold in the presence of the code; a prediction that repeats the call is wrong."""
