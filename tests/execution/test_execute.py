@@ -233,7 +233,7 @@ def test_a_neighbours_changes_do_not_last():
     bad = "import os, builtins, random, json\nopen('left', 'w').close()\n"
     bad += "os.chmod('/tmp', 0)\nos.environ['X'] = '1'\nbuiltins.len = None\njson.dumps = None\nos.nice(5)\n" + GOOD
     look = "import os, random, json\ndef f(x):\n    return os.environ.get('X'), len([1]), json.dumps(x), 'left' in os.listdir('.'), os.nice(0)\n"
-    programs = [Program("a", bad, "assert f(1) == 2"), Program("b", look, "assert f(1) == (None, 1, '1', False, 0)")] * 2
+    programs = [Program("a", bad, "assert f(1) == 2"), Program("b", look, f"assert f(1) == (None, 1, '1', False, {os.nice(0)})")] * 2
     assert words(execute(programs, {**CFG, "workers": 1})) == ["passed"] * 4
 
 

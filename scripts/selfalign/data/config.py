@@ -271,11 +271,12 @@ def _check_model(folder: Path, weights: bool) -> None:
         raise ConfigError(f"model.path: {folder} is not a model: it has no config.json")
     try:
         json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(f"model.path: {folder}/config.json is not JSON ({error}); get the model again") from error
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"model.path: {folder}/config.json cannot be read as JSON ({error}); get the model again") from error
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise ConfigError(f"model.path: {folder} has no tokenizer: save the model's tokenizer into the same folder")
-    if weights and not any(path.stat().st_size for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern)):
+    # A link into a cache of the hub may lead nowhere.
+    if weights and not any(path.is_file() and path.stat().st_size for kind in ("*.safetensors", "*.bin") for path in folder.glob(kind)):
         raise ConfigError(f"model.path: {folder} has no weights (*.safetensors or *.bin, not empty); get the model again")
 
 

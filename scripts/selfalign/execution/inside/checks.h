@@ -349,7 +349,7 @@ static void swallow(PyObject *error, int line) {
 static int line_of(PyObject *error, int tests_only) {
     int line = 0, from_test = 0;
     PyObject *traceback = PyObject_GetAttrString(error, "__traceback__");
-    for (int depth = 0; traceback && traceback != &_Py_NoneStruct; depth++) {
+    for (int depth = 0; traceback && traceback != &_Py_NoneStruct; depth++, traceback = next_entry(traceback)) {
         PyObject *code = NULL;
         if (place(traceback, &code) == IN_TESTS) {
             char name[8] = "";
@@ -360,9 +360,6 @@ static int line_of(PyObject *error, int tests_only) {
             line = number_of(traceback, "tb_lineno");
         }
         if (code) Py_DecRef(code);
-        PyObject *next = PyObject_GetAttrString(traceback, "tb_next");
-        Py_DecRef(traceback);
-        traceback = next;
     }
     if (traceback) Py_DecRef(traceback);
     PyErr_Clear();

@@ -76,3 +76,11 @@ static int number_of(PyObject *object, const char *name) {
     PyErr_Clear();
     return number;
 }
+
+/* The entry after one of a traceback, whose reference it takes; None or NULL after the last. */
+static PyObject *next_entry(PyObject *traceback) {
+    PyObject *next = PyObject_GetAttrString(traceback, "tb_next");
+    Py_DecRef(traceback);
+    PyErr_Clear();
+    return next;
+}

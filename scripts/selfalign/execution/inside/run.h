@@ -14,7 +14,7 @@ static int is_end(PyObject *pairs, int line) {
 static int nothing_left(PyObject *traceback) {
     int left = 0, seen = 0;
     Py_IncRef(traceback);
-    while (traceback && traceback != &_Py_NoneStruct) {
+    for (; traceback && traceback != &_Py_NoneStruct; traceback = next_entry(traceback)) {
         PyObject *code = NULL;
         int line = number_of(traceback, "tb_lineno");
         if (place(traceback, &code) == IN_TESTS) {
@@ -25,12 +25,8 @@ static int nothing_left(PyObject *traceback) {
             }
         }
         if (code) Py_DecRef(code);
-        PyObject *next = PyObject_GetAttrString(traceback, "tb_next");
-        Py_DecRef(traceback);
-        traceback = next;
     }
     if (traceback) Py_DecRef(traceback);
-    PyErr_Clear();
     return seen && !left;
 }
 
