@@ -135,3 +135,11 @@ def test_failure_with_an_empty_answer_says_so(run, summary_file):
     assert "The model wrote nothing." not in render(facts)
     facts.failures = {("miniature", "base"): [{"task_id": "Miniature/2", "verdict": "assertion_failed", "detail": "", "completion": "\n"}]}
     assert "The model wrote nothing." in render(facts)
+
+
+def test_page_of_rows_from_elsewhere_does_not_say_that_the_model_wrote_them(run, summary_file):
+    facts = collect(summary_file, run.kept, run.dropped, [], [], run.loss, run.evaluation)
+    assert "How the model taught itself" in render(facts)
+    facts.summary["config"] = {**facts.summary["config"], "inputs": {"responses": "mine.jsonl"}}
+    page = Page(render(facts)).text
+    assert "taught itself" not in page and "from the responses in mine.jsonl" in page

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from selfalign.data.config import entry_of
 from selfalign.report import sections
 from selfalign.report.examples import Example
 from selfalign.report.markup import Html, join, tag
@@ -19,7 +20,7 @@ LIMIT = 5_000_000  # bytes of a page
 # Rows of each step and characters of a listing: the first pair whose page stays below the limit is taken.
 _SIZES = ((10, 8000), (10, 4000), (10, 2000), (5, 2000), (5, 1000), (2, 500), (0, 200))
 _PAGE = Path(__file__).parent / "page"
-_SUBTITLE = ": what it was asked, what it wrote, and what became of every row: kept, or dropped for a reason."
+_ROWS = "what became of every row: kept, or dropped for a reason."
 
 
 @dataclass
@@ -68,12 +69,20 @@ def _page(facts: Facts, shown: int, characters: int) -> str:
         ]
     )
     links = tag("nav", *(tag("a", name, href=f"#{_anchor(name)}") for name, _ in parts), aria_label="Sections")
-    title = tag("header", tag("h1", "How the model taught itself"), tag("p", model, _SUBTITLE))
+    title = tag("header", *_title(facts.summary["config"]))
     body = [tag("section", tag("h2", name), content, id=_anchor(name)) for name, content in parts]
     main = tag(
         "main", title, sections.tiles(facts.summary), *body, tag("footer", "Made by selfalign. This page is complete in itself and loads nothing.")
     )
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{links}\n{main}\n<script>{script}</script></body></html>\n'
+
+
+def _title(config: Mapping[str, Any]) -> tuple[Html, Html]:
+    """What the page is about. A model whose rows came from elsewhere has not taught itself."""
+    model = config["model"]["path"]
+    if entry := entry_of(dict(config)):
+        return tag("h1", "How the model was taught"), tag("p", f"{model}, from the {entry} in {config['inputs'][entry]}: {_ROWS}")
+    return tag("h1", "How the model taught itself"), tag("p", f"{model}: what it was asked, what it wrote, and {_ROWS}")
 
 
 def _anchor(name: str) -> str:
