@@ -64,13 +64,20 @@ class Run:
 
 
 def forget(project):
-    """As if nothing had been made after the functions."""
+    """As if nothing had been made after the functions, whose own files stay whole: Snakemake would make again what is missing of
+    them, to the same bytes, and a file lost on that way is one that nothing needs (docs/rebuild.md).
+    """
     for name in ("completions", "verdicts", "training"):
         shutil.rmtree(project.folder / "cache" / name, ignore_errors=True)
-    for path in (project.folder / "results").iterdir():
-        if path.name in (*DATASETS[2:10], "prompts", "model", "training"):
+    results = project.folder / "results"
+    later = [path for path in results.iterdir() if path.name in (*DATASETS[2:9], "prompts", "model", "training")]
+    later += [results / "dropped" / name for name in DATASETS[2:9]]
+    later += [path for path in (results / "dedup").iterdir() if path.name != "functions"]
+    for path in later:
+        if path.is_dir():
             shutil.rmtree(path)
-    shutil.rmtree(project.folder / "results" / "dropped", ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def made(project):
