@@ -63,3 +63,12 @@ def test_the_licence_of_a_package_is_its_expression_then_its_classifiers_then_it
     assert package_licence(Package(License=["Zlib\n\nwith much text"])) == "Zlib"
     assert package_licence(Package()) == ""
     assert not licence_allowed(package_licence(Package(License=["BSD"])), ALLOWED)
+
+
+def test_a_classifier_that_no_list_allows_is_not_overlooked():
+    mit, bsd, gpl = (f"License :: OSI Approved :: {name}" for name in ("MIT License", "BSD License", "GNU General Public License v3 (GPLv3)"))
+    for classifiers in ([mit, gpl], [mit, bsd], [gpl]):
+        assert package_licence(Package(Classifier=classifiers)) and not licence_allowed(package_licence(Package(Classifier=classifiers)), ALLOWED)
+    assert package_licence(Package(Classifier=["License :: OSI Approved", mit])) == "MIT"
+    assert package_licence(Package(Classifier=[bsd], License=["BSD-3-Clause"])) == "BSD-3-Clause"
+    assert package_licence(Package(Classifier=[bsd])) == ""  # which BSD licence it is: the source may say

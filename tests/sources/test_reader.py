@@ -159,6 +159,22 @@ def test_jsonl_lines_are_files_and_broken_lines_are_counted(tmp_path, name):
     assert errors == {f"{name}#1": "unreadable_file", f"{name}#3": "unreadable_file", f"{name}#4": "not_utf8"}
 
 
+def test_a_file_that_cannot_be_read_costs_itself_in_a_folder_and_the_run_alone(tmp_path):
+    text = "\n".join(json.dumps({"content": f"x = {random.Random(number).random()}"}) for number in range(5000))
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(text.encode())[:-2000])
+    (tmp_path / "good.jsonl").write_text('{"content": "y = 1"}\n')
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 but no more")
+    pq.write_table(pa.table({"content": ["z = 1"]}), tmp_path / "good.parquet")
+    for hidden in ("._good.jsonl", "._good.parquet"):  # what macOS leaves beside files
+        (tmp_path / hidden).write_bytes(b"\0")
+    files = read("jsonl", tmp_path)
+    assert files["good.jsonl#0"].text == "y = 1" and files["cut.jsonl.gz#0"].text
+    assert {path for path, file in files.items() if file.error} == {"cut.jsonl.gz"}
+    assert {path: file.error for path, file in read("parquet", tmp_path).items()} == {"bad.parquet": "unreadable_file", "good.parquet#0": ""}
+    with pytest.raises(InputError, match="'mine': .*bad.parquet is not a readable parquet file"):
+        read("parquet", tmp_path / "bad.parquet")
+
+
 def test_a_jsonl_file_without_the_content_key_is_an_error(tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"text": "x"}\n')
     with pytest.raises(InputError, match="no key 'content', only text"):

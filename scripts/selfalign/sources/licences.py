@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from importlib.metadata import Distribution
 
-# Trove classifiers that name one licence. "BSD License" is left out: it does not say which.
+# Trove classifiers that name one licence of SPDX's.
 CLASSIFIERS = {
     "License :: OSI Approved :: Apache Software License": "Apache-2.0",
     "License :: OSI Approved :: MIT License": "MIT",
@@ -16,6 +16,10 @@ CLASSIFIERS = {
     "License :: OSI Approved :: Python Software Foundation License": "PSF-2.0",
     "License :: CC0 1.0 Universal (CC0 1.0) Public Domain Dedication": "CC0-1.0",
 }
+
+# A classifier that does not say which licence it is, and one that says nothing.
+_ANY_BSD = "BSD License"
+_NO_LICENCE = "License :: OSI Approved"
 
 _TOKEN = re.compile(r"\(|\)|[^\s()]+")
 
@@ -77,12 +81,16 @@ def joined_licence(value: object, default: str) -> str:
 
 
 def package_licence(distribution: Distribution) -> str:
-    """The licence in an installed package's metadata: License-Expression, else its classifiers, else License; "" if none."""
+    """The licence in an installed package's metadata: License-Expression, else its classifiers, else License; "" if none.
+
+    All classifiers hold. One that is no licence of SPDX's stands there by its name, which no allow-list meets, rather than be overlooked.
+    """
     metadata = distribution.metadata
     if "License-Expression" in metadata:
         return metadata["License-Expression"]
-    names = {CLASSIFIERS[line] for line in metadata.get_all("Classifier") or () if line in CLASSIFIERS}
-    if names:
+    lines = [line for line in metadata.get_all("Classifier") or () if line.startswith("License ::") and line != _NO_LICENCE]
+    names = {CLASSIFIERS.get(line, line.rpartition(" :: ")[2]) for line in lines}
+    if names - {_ANY_BSD}:
         return " AND ".join(sorted(names))
     # Some packages put the whole text of their licence there; its first line tells the user which one it is.
     return metadata["License"].strip().partition("\n")[0] if "License" in metadata else ""

@@ -21,7 +21,7 @@ from selfalign.sources.source_file import SourceFile, as_text
 # Folders of the standard library and of packages that hold tests and their data (code that is broken on purpose).
 TEST_FOLDERS = frozenset({"test", "tests", "idle_test"})
 _NOT_THE_LIBRARY = frozenset({"site-packages", "dist-packages"})
-_ARCHIVES = (".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_ARCHIVES = (".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 
 def decode_python(data: bytes) -> str:

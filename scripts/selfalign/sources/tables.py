@@ -26,7 +26,7 @@ def _row(source: dict, row: dict, place: str) -> SourceFile:
     repository = repository if isinstance(repository, str) else ""
     text = row.get(columns["content"])
     if not isinstance(text, str):
-        detail = f"{place}: no text in column {columns['content']!r}"
+        detail = f"no text in column {columns['content']!r}" + (f" of {place}" if path != place else "")
         return SourceFile(source["name"], path, licence, error="unreadable_file", detail=detail, repository=repository)
     try:
         text.encode("utf-8")
@@ -36,40 +36,49 @@ def _row(source: dict, row: dict, place: str) -> SourceFile:
 
 
 def _files(source: dict, suffixes: tuple[str, ...]) -> list[tuple[str, Path]]:
-    """The source's file, or the files in its folder (and below) that end in one of `suffixes`: relative name and path, sorted."""
+    """The source's file, or the files in its folder (and below) that end in one of `suffixes`, hidden ones left out: relative name and path, sorted."""
     root = Path(source["path"])
     if root.is_dir():
-        found = sorted(path for path in root.rglob("*") if path.is_file() and path.name.endswith(suffixes))
+        found = sorted(path.relative_to(root) for path in root.rglob("*") if path.name.endswith(suffixes) and path.is_file())
+        found = [path for path in found if not any(part.startswith(".") for part in path.parts)]
         if not found:
             raise InputError(f"source {source['name']!r}: no {' or '.join(suffixes)} file in folder {root}")
-        return [(path.relative_to(root).as_posix(), path) for path in found]
+        return [(path.as_posix(), root / path) for path in found]
     return [(root.name, root)]
+
+
+def _bad_file(source: dict, name: str, rows: int, error: Exception) -> SourceFile:
+    """The rejection of a file that breaks off after `rows` rows, or of one of a folder's files; InputError where it is all of the source."""
+    cause = (str(error).splitlines() or [type(error).__name__])[0]
+    if not rows and not Path(source["path"]).is_dir():
+        raise InputError(f"source {source['name']!r}: {source['path']} is not a readable {source['kind']} file ({cause})") from error
+    return SourceFile(source["name"], name, source["licence"], error="unreadable_file", detail=f"breaks off after {rows} rows: {cause}")
 
 
 def read_parquet(source: dict) -> Iterator[SourceFile]:
     """Rows of a parquet file, or of all parquet files in a folder."""
     content = source["columns"]["content"]
     for name, path in _files(source, (".parquet",)):
+        number = 0
         try:
             with pq.ParquetFile(path) as file:
                 present = file.schema_arrow.names
                 if content not in present:
                     raise InputError(f"source {source['name']!r}: {path} has no column {content!r}, only {', '.join(present)}; set columns.content")
                 wanted = [column for column in dict.fromkeys(source["columns"].values()) if column in present]
-                number = 0
                 for batch in file.iter_batches(batch_size=_BATCH, columns=wanted):
                     for row in batch.to_pylist():
                         yield _row(source, row, f"{name}#{number}")
                         number += 1
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise InputError(f"source {source['name']!r}: {path} is not a readable parquet file ({str(error).splitlines()[0]})") from error
+            yield _bad_file(source, name, number, error)
 
 
 def read_jsonl(source: dict) -> Iterator[SourceFile]:
     """Lines of a JSONL file (also gzipped), or of all .jsonl and .jsonl.gz files in a folder. A line that is no JSON object is a bad file."""
     content = source["columns"]["content"]
     for name, path in _files(source, (".jsonl", ".jsonl.gz")):
-        seen = False
+        seen, number = False, 0
         try:
             with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as lines:
                 for number, line in enumerate(lines):
@@ -91,7 +100,7 @@ def read_jsonl(source: dict) -> Iterator[SourceFile]:
                         raise InputError(f"source {source['name']!r}: {place} has no key {content!r}, only {', '.join(row)}; set columns.content")
                     yield _row(source, row, place)
         except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"source {source['name']!r}: {path} is not readable ({error})") from error
+            yield _bad_file(source, name, number + seen, error)
 
 
 def read_huggingface(source: dict) -> Iterator[SourceFile]:
