@@ -109,6 +109,13 @@ def test_phrases_that_many_problems_of_a_benchmark_share_are_generic(benchmark):
     assert find(few, common) != [None]
 
 
+def test_a_row_of_numbers_is_nobodys_problem(benchmark):
+    numbers = ", ".join(map(str, range(1, 41)))
+    path = benchmark([{"task_id": "0", "prompt": f"{GAPS}\n    >>> widest_gap([{numbers}])\n    0\n"}])
+    assert find(path, f"array([[{numbers}]])", f"Some array([{numbers}])") == [None, None]
+    assert find(path, f">>> widest_gap([{numbers}]) {PROSE}") == [("demo", "0")]
+
+
 def test_variations_of_one_problem_do_not_make_it_generic(benchmark):
     """Five perturbations of a problem share almost all of their words, and rows may repeat a problem: neither hides it."""
     words = "I have a table with columns for city and street and want the mean of the prices of each city as a new column of it"

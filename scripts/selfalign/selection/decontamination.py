@@ -3,9 +3,9 @@
 A problem has up to three fragments: its prompt, the prose of the prompt (without signature and examples) and its solution. Words are
 runs of letters, digits and underscores in lower case, so that layout, quotes, operators and capitals do not hide a copy. What is
 generic does not count: an n-gram that `GENERIC_PROBLEMS` or more families of problems of the same benchmark share ("takes a list of integers
-and returns ..."), and a fragment with fewer words than an n-gram. A family is what a benchmark makes of one problem: rows with the same prompt,
-or variations of one origin (DS-1000). A prompt or solution of which every n-gram is generic still counts as a whole: a text contains it
-if it has all of its n-grams.
+and returns ..."), one of numbers alone (1, 2, 3, ... in an example), and a fragment with fewer words than an n-gram. A family is what a
+benchmark makes of one problem: rows with the same prompt, or variations of one origin (DS-1000). A prompt or solution of which every n-gram
+is generic still counts as a whole: a text contains it if it has all of its n-grams.
 
 A text contains a problem if it has, of the n-grams left of one fragment,
 
@@ -57,6 +57,8 @@ _PROMPTS = ("prompt", "text", "question_content")
 _SOLUTIONS = ("canonical_solution", "code", "reference_code")
 _IDS = ("task_id", "question_id", "problem_id")
 
+# Numbers with no other word between them.
+_NUMBERS = re.compile(r"(?<!\w)\d+(?:\W+\d+)*(?!\w)")
 # Where the prose of a problem ends and its examples begin.
 _EXAMPLES = re.compile(r"^\s*(>>>|assert\b|(for )?examples?\b|e\.g\.|note\b|\w+\(.*\)\s*(==|=>|->|➞|=))", re.IGNORECASE | re.MULTILINE)
 
@@ -261,7 +263,8 @@ class _Index:
         family_of = np.array(families, np.int64)
         grams, gram = np.unique(hashes, return_inverse=True)
         families_of, _, _ = _distinct(gram, family_of[fragment], gram)
-        specific = np.bincount(families_of, minlength=len(grams)) < GENERIC_PROBLEMS
+        numbers, _ = self._grams_of(*word_hashes([run for _, text in fragments for run in _NUMBERS.findall(text)]))
+        specific = (np.bincount(families_of, minlength=len(grams)) < GENERIC_PROBLEMS) & ~np.isin(grams, numbers)
         keep = specific[gram]
         generic = np.zeros(0, np.int64)
         if self._generic_wholes:
