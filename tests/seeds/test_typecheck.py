@@ -117,11 +117,13 @@ def test_what_lies_in_the_working_folder_changes_no_verdict(tmp_path, monkeypatc
     imported = program("a", "return x.real + math.nothing", ("import json", "import math"), ("json", "math"))
     bare = program("b", "return math.sqrt(x)")
     good = program("c", "return math.sqrt(x)", ("import math",), ("math",))
-    verdicts = type_check([imported, bare, good], 120, None)
+    stale = program("d", "return x + gone", ("from math import gone", "import json"), ("math", "json"))
+    verdicts = type_check([imported, bare, good, stale], 120, None)
     # Lines are those of the function, not of the file that the checker saw.
     assert verdicts["a"][1].startswith("line 2: reportAttributeAccessIssue")
     assert verdicts["b"][1].startswith("line 2: reportUndefinedVariable")
     assert verdicts["c"] == ("ok", "")
+    assert verdicts["d"][1].startswith("from math import gone: reportAttributeAccessIssue")
 
 
 @pytest.mark.parametrize("name", ["ty", "pyrefly"])

@@ -155,13 +155,15 @@ def _run_checker(checker: Checker, batch: Sequence[Program], seconds: int, envir
 
 
 def _first_errors(findings: Iterable[Finding], batch: Sequence[Program]) -> dict[str, str]:
-    lines_before = {program.id: len(program.imports) + 2 if program.imports else 0 for program in batch}
+    imports_of = {program.id: program.imports for program in batch}
     errors: dict[str, tuple[int, int, str]] = {}
     for finding in findings:
         identifier = finding.file.removeprefix("f")
-        if identifier not in lines_before:
+        if identifier not in imports_of:
             continue
-        message = f"line {finding.line - lines_before[identifier]}: {finding.rule}: {' '.join(finding.message.split())}"
+        imports = imports_of[identifier]
+        place = imports[finding.line - 1] if finding.line <= len(imports) else f"line {finding.line - (len(imports) + 2 if imports else 0)}"
+        message = f"{place}: {finding.rule}: {' '.join(finding.message.split())}"
         found = (finding.line, finding.column, message)
         errors[identifier] = min(found, errors.get(identifier, found))
     return {identifier: message for identifier, (_, _, message) in errors.items()}

@@ -36,7 +36,7 @@ def _row(source: dict, row: dict, place: str) -> SourceFile:
 
 
 def _files(source: dict, suffixes: tuple[str, ...]) -> list[tuple[str, Path]]:
-    """The source's file, or the files in its folder (and below) that end in one of `suffixes`, hidden ones left out: relative name and path, sorted."""
+    """The file of a source, or those in its folder (and below) that end in one of `suffixes` and are not hidden: relative name and path, sorted."""
     root = Path(source["path"])
     if root.is_dir():
         found = sorted(path.relative_to(root) for path in root.rglob("*") if path.name.endswith(suffixes) and path.is_file())
