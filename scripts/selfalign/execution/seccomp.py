@@ -35,7 +35,7 @@ _FORBIDDEN: dict[str, tuple[int | None, int | None]] = {
     "mq_unlink": (241, 181),
 }  # fmt: skip
 _ARCHITECTURE = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
-_CLONE, _CLONE3, _SETNS, _SOCKET = (56, 220), 435, (308, 268), (41, 198)
+_CLONE, _CLONE3, _SETNS, _SOCKET, _MEMFD_CREATE = (56, 220), 435, (308, 268), (41, 198), (319, 279)
 _NEWEST = 470  # calls above this number did not exist when the list was written
 _NAMESPACES = 0x7E020080  # CLONE_NEW* of clone()
 _NEWPID = 0x20000000
@@ -70,8 +70,9 @@ def sandbox_filter(machine: str) -> bytes:
 
 
 def program_filter(machine: str) -> bytes:
-    """What comes on top of it in the process of a program: no namespaces at all."""
+    """What comes on top of it in the process of a program: no namespaces at all, no memory that counts for no process and no file system."""
     program, column = _head(machine)
-    program += [_op(_JEQ, _SETNS[column], 0, 1), _op(_RET, _EPERM)]
+    for numbers in (_SETNS, _MEMFD_CREATE):
+        program += [_op(_JEQ, numbers[column], 0, 1), _op(_RET, _EPERM)]
     program += [_op(_JEQ, _CLONE[column], 0, 3), _op(_LD, 16), _op(_JSET, _NAMESPACES, 0, 1), _op(_RET, _EPERM), _op(_RET, _ALLOW)]
     return b"".join(program)

@@ -2,7 +2,7 @@
 
 import ast
 
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
 def ends(body: list) -> tuple | None:
@@ -19,7 +19,7 @@ def _is_active(statement) -> bool:
         node = stack.pop()
         if isinstance(node, ast.Call | ast.Assert | ast.Raise):
             return True
-        if not isinstance(node, _SCOPES):
+        if not isinstance(node, SCOPES):
             stack += ast.iter_child_nodes(node)
     return False
 

@@ -32,9 +32,9 @@ _USES = {
 
 class Instrumented:
     """The tests, ready to run. `codes`: (code object, lines at which an exit leaves nothing behind: pairs of first and last, None for all
-    or none) of the module and each function in it. `functions`: (name, number) of test functions; `classes`: (name, [(name, number) of its
-    test methods]) of all classes. `required`: numbers of the tests that must have run in the end, whatever the program does.
-    `names`: that the tests use, without builtins that they replace by mock.patch."""
+    or none; does it check something?) of the module and each function in it. `functions`: (name, number) of test functions; `classes`: (name,
+    [(name, number) of its test methods]) of all classes. `required`: numbers of the tests that must have run in the end, whatever the program does.
+    `names`: that the tests use. `replaced`: names of the builtins that they replace by mock.patch."""
 
     def __init__(self, parts: tuple, guard):
         """parts: what instrument() returned, perhaps in another process. guard: whose objects the checks call."""
@@ -43,8 +43,13 @@ class Instrumented:
         codes: list = []
         self.code = _embed(code, marks, codes)
         texts = (text for item in codes for text in item.co_consts if type(text) is str and text.startswith("builtins."))
-        self.names = {name for item in codes for name in item.co_names} - {text.removeprefix("builtins.") for text in texts}
-        self.codes = [(item, () if ends is None else ends.get((item.co_name, item.co_firstlineno))) for item in codes]
+        self.names = {name for item in codes for name in item.co_names}
+        self.replaced = {text.removeprefix("builtins.") for text in texts}
+        checking = {id(marks[secret + name]) for name in ("check", "call")}
+        self.codes = [
+            (item, () if ends is None else ends.get((item.co_name, item.co_firstlineno)), any(id(value) in checking for value in item.co_consts))
+            for item in codes
+        ]
 
 
 def instrument(source: str, flags: int = 0, exits: bool = True) -> tuple:
@@ -132,6 +137,18 @@ def _swallows(handler) -> bool:
         isinstance(node, ast.Raise | ast.Assert) or (isinstance(node, ast.Call) and _is_check(_called_name(node)))
         for statement in handler.body for node in ast.walk(statement)
     )  # fmt: skip
+
+
+def _checks(statement) -> bool:
+    """Is there a check in it, not looking into functions and classes?"""
+    stack = [statement]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.Assert) or (isinstance(node, ast.Call) and _is_check(_called_name(node))):
+            return True
+        if not isinstance(node, exitpoints.SCOPES):
+            stack += ast.iter_child_nodes(node)
+    return False
 
 
 _NOTHING: Any = ()
@@ -250,10 +267,11 @@ class _Rewriter:
         expects = node.handlers and (_fails(node.body[-1]) or any(map(_fails, node.orelse)))
         failing = [statement for statement in (node.body[-1], *node.orelse) if isinstance(statement, ast.Raise)] if expects else []
         swallowing = [] if expects else [handler for handler in node.handlers if _swallows(handler)]
+        checks = int(bool(swallowing) and not any(map(_fails, node.body)) and any(map(_checks, node.body)))
         node.body = self.body(node.body)
         node.handlers = [self.visit(handler) for handler in node.handlers]
         for handler in swallowing:
-            handler.body.insert(0, self.statement("raised", handler))
+            handler.body.insert(0, self.statement("raised", handler, checks))
         node.orelse = self.body(node.orelse)
         node.finalbody = self.body(node.finalbody)
         for handler in node.handlers if expects else ():

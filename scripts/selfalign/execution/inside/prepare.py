@@ -26,6 +26,9 @@ def imports_forbidden(sources) -> bool:
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 names = [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in ("__import__", "import_module"):
+                values = [*node.args, *(keyword.value for keyword in node.keywords)]
+                names = [value.value for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)]
             else:
                 continue
             if any(part in ("ctypes", "_ctypes", "cffi", "_cffi_backend") for name in names for part in name.split(".")):

@@ -9,6 +9,12 @@ _FIXTURES_OF_A_MODULE = ("setup_module", "teardown_module", "setup_function", "t
 _OPTIONS = ["-s", "--noconftest", "-c", os.devnull, *(f"-pno:{name}" for name in ("cacheprovider", "terminal", "faulthandler"))]
 
 
+def skips() -> tuple:
+    """The exceptions by which a test skips itself."""
+    pytest = sys.modules.get("pytest")
+    return (unittest.SkipTest, pytest.skip.Exception) if pytest else (unittest.SkipTest,)
+
+
 def needs_pytest(scope: dict, tests, entered) -> bool:
     """Is there a test left that a plain call would not serve?"""
     if any(callable(scope.get(name)) for name in _FIXTURES_OF_A_MODULE) or any(map(_is_automatic, list(scope.values()))):
@@ -47,9 +53,10 @@ def make_run(pytest):
             return sys.modules["__main__"]
 
     class Plugin:
-        def __init__(self, tests, entered):
+        def __init__(self, tests, guard):
             self.numbers = dict(tests.functions) | {f"{name}.{method}": number for name, methods in tests.classes for method, number in methods}
-            self.entered = entered
+            self.entered = guard.entered
+            self.swallowed = guard.swallowed
             self.first = None
 
         def pytest_pycollect_makemodule(self, module_path, parent):
@@ -75,6 +82,8 @@ def make_run(pytest):
             # A test whose arguments nobody gives is a function that nobody calls.
             if report.failed and call.excinfo is not None and not isinstance(call.excinfo.value, pytest.FixtureLookupError):
                 self.first = self.first or call.excinfo.value
+            elif call.excinfo is not None and isinstance(call.excinfo.value, skipping):
+                self.swallowed(call.excinfo.value)
             return report
 
         def pytest_collectreport(self, report):
@@ -82,9 +91,10 @@ def make_run(pytest):
                 self.first = RuntimeError("pytest cannot collect the tests")
 
     original = pytest.main
+    skipping = skips()
 
-    def run(tests, entered):
-        plugin = Plugin(tests, entered)
+    def run(tests, guard):
+        plugin = Plugin(tests, guard)
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         folder = tempfile.mkdtemp()
         file = pathlib.Path(folder, "program_test.py")
@@ -98,8 +108,8 @@ def make_run(pytest):
 class Main:
     """What programs find as `pytest.main`: the program is no file, so its arguments say nothing."""
 
-    def __init__(self, run, tests, entered):
-        self.run = lambda: run(tests, entered)
+    def __init__(self, run, tests, guard):
+        self.run = lambda: run(tests, guard)
         self.first = None
 
     def __call__(self, args=None, plugins=None):

@@ -39,7 +39,7 @@ ARGUMENTS = {
     "assertNotIn": (0, instrument.LACKS),
 }
 # What a check may go through, apart from what tests have reason to replace.
-REPLACEABLE = frozenset({"input", "print", "open", "exit", "quit", "help", "breakpoint", "__import__"})
+REPLACEABLE = frozenset({"input", "print", "open", "exit", "quit", "help", "breakpoint"})
 COMPARING = {
     "math": ("isclose",),
     "numpy": ("allclose", "isclose", "array_equal", "array_equiv", "all", "any"),
@@ -68,6 +68,7 @@ def load_guard(path: str):
     loader = importlib.machinery.ExtensionFileLoader("guard", path)
     module = importlib.util.module_from_spec(importlib.machinery.ModuleSpec("guard", loader, origin=path))
     loader.exec_module(module)
+    sys.modules.pop("guard", None)  # where Python puts extension modules
     return module
 
 
@@ -95,6 +96,8 @@ def comparing_tools() -> dict:
         if module in sys.modules:
             for name in names:
                 found.setdefault(name, []).append((vars(sys.modules[module]), name, getattr(sys.modules[module], name), 0))
+                if name not in vars(builtins):
+                    found[name] += [(sys.modules, module, sys.modules[module], 0), *found["__import__"]]
     return found
 
 
@@ -202,7 +205,8 @@ def make_finish(guard, tests, pytest_main=None):
     pytest_main: a pytests.Main, None where pytest is not loaded.
     """
     threading = sys.modules.get("threading")
-    entered = guard.entered
+    entered, swallowed = guard.entered, guard.swallowed
+    skips = pytests.skips()
     numbers = {f"{name}.{method}": number for name, methods in tests.classes for method, number in methods}
 
     def finish(scope):
@@ -223,9 +227,12 @@ def make_finish(guard, tests, pytest_main=None):
             function = scope.get(name)
             code = getattr(function, "__code__", None)
             if code is not None and not entered(number) and not hasattr(function, "pytestmark") and not pytests.required_arguments(function):
-                result = function()
-                if code.co_flags & 0x80:
-                    importlib.import_module("asyncio").run(result)
+                try:
+                    result = function()
+                    if code.co_flags & 0x80:
+                        importlib.import_module("asyncio").run(result)
+                except skips as error:
+                    swallowed(error)  # does not count, but where the implementation skips the tests
         running = sys.modules.get("threading", threading)
         if running is not None:
             running._shutdown()
@@ -255,11 +262,12 @@ def run(guard, job: bytes, prepared: bytes, control: bool, scope: dict, run_pyte
 
     pytest_main = None
     if run_pytest is not None:
-        pytest_main = vars(sys.modules["pytest"])["main"] = pytests.Main(run_pytest, instrumented, guard.entered)
+        pytest_main = vars(sys.modules["pytest"])["main"] = pytests.Main(run_pytest, instrumented, guard)
     finish = make_finish(guard, instrumented, pytest_main)
     gc.enable()
     emptied = empty if control else None
-    watched = [(scope, "__builtins__", builtins, 0), *(item for name in instrumented.names for item in tools.get(name, ()))]
+    watched = [item for name in instrumented.names for item in tools.get(name, ()) if item[1] not in instrumented.replaced]
+    watched.append((scope, "__builtins__", builtins, 0))
     guard.run(code, instrumented.code, scope, instrumented.codes, emptied, finish, instrumented.required, bool(instrumented.classes), watched)
 
 
@@ -344,6 +352,8 @@ def main() -> None:
     warm_up(guard)
     tools = comparing_tools()
     run_pytest = pytests.make_run(sys.modules["pytest"]) if "pytest" in sys.modules else None
+    for name in ("exitpoints", "hollow", "instrument", "planned", "prepare", "pytests"):
+        del sys.modules[name]  # a program may have modules of these names
     folders = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in ("/tmp", "/dev/shm")] if int(isolated) else [-1, -1]
     main = types.ModuleType("__main__")
     scope = vars(main)
