@@ -89,7 +89,7 @@ def package_licence(distribution: Distribution) -> str:
     if "License-Expression" in metadata:
         return metadata["License-Expression"]
     lines = [line for line in metadata.get_all("Classifier") or () if line.startswith("License ::") and line != _NO_LICENCE]
-    names = {CLASSIFIERS.get(line, line.rpartition(" :: ")[2]) for line in lines}
+    names = {CLASSIFIERS[line] if line in CLASSIFIERS else line.rpartition(" :: ")[2] for line in lines}
     if names - {_ANY_BSD}:
         return " AND ".join(sorted(names))
     # Some packages put the whole text of their licence there; its first line tells the user which one it is.
