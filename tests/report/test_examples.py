@@ -6,8 +6,8 @@ from selfalign.data.config import defaults
 from selfalign.data.ids import row_id
 from selfalign.generation.draws import draw_prompts
 from selfalign.generation.fewshot import Example, FewShot, Judged
-from selfalign.report.distributions import cluster_facts, concept_counts, origin_counts, property_counts
-from selfalign.report.examples import collect_examples, first_of_each_reason, first_rows
+from selfalign.report.distributions import cluster_facts, concept_counts, length_counts, origin_counts, property_counts
+from selfalign.report.examples import collect_examples, files_of, first_of_each_reason, first_rows
 
 ONE, TWO = f"{1:016x}", f"{2:016x}"
 FEWSHOT = FewShot(
@@ -81,6 +81,15 @@ def test_counts_of_concepts_properties_and_origins(run):
     assert concept_counts(run.kept, 1) == {"lists": {2: 2}, "distinct": 2, "total": 4, "top": [("lists", 2)]}
     assert property_counts(run.kept)["category"] == {ONE: {"instructions": 1, "responses": 1, "executed": 1, "dataset": 1}}
     assert origin_counts(run.kept) == [{"source": ONE, "licence": ONE, "seeds": 1, "rows": 1}]
+
+
+def test_lengths_are_counted_in_words(run):
+    lengths = length_counts(run.kept)
+    assert list(lengths) == ["seed", "instruction", "response"]
+    for name, dataset, column in (("seed", "seeds", "content"), ("instruction", "dataset", "instruction"), ("response", "dataset", "response")):
+        texts = [text for path in files_of(run.kept, dataset) for text in pq.read_table(path)[column].to_pylist()]
+        counted = {low: sum(low <= len(text.split()) < 2 * low for text in texts) for low in lengths[name]}
+        assert lengths[name] == counted and sum(counted.values()) == len(texts) > 0
 
 
 def test_clusters_with_their_largest_side_by_side(run):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selfalign.data.ids import content_id
-from selfalign.report.distributions import cluster_facts, concept_counts, origin_counts, property_counts
+from selfalign.report.distributions import cluster_facts, concept_counts, length_counts, origin_counts, property_counts
 from selfalign.report.examples import collect_examples
 from selfalign.report.render import Facts
 
@@ -29,6 +29,7 @@ def collect(
         clusters=cluster_facts(clusters, kept),
         concepts=concept_counts(kept, _CONCEPTS),
         properties=property_counts(kept),
+        lengths=length_counts(kept),
         origins=origin_counts(kept),
     )
 

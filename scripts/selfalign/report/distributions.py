@@ -70,6 +70,21 @@ def origin_counts(kept: Sequence[str]) -> list[dict[str, Any]]:
     return sorted(table.values(), key=lambda entry: (-entry["rows"], -entry["seeds"], entry["source"], entry["licence"]))
 
 
+def length_counts(kept: Sequence[str]) -> dict[str, dict[int, int]]:
+    """Of seeds, and of the final rows' instructions and responses: number of words (a power of two) -> texts with as many, but less than twice."""
+    counts = {}
+    for name, dataset, column in (("seed", "seeds", "content"), ("instruction", "dataset", "instruction"), ("response", "dataset", "response")):
+        found: Counter[int] = Counter()
+        for path in files_of(kept, dataset):
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(columns=[column]):
+                    words = pc.count_substring_regex(batch[column], r"\S+").to_pylist()
+                    found.update(1 << max(number.bit_length() - 1, 0) for number in words)
+        if found:
+            counts[name] = dict(sorted(found.items()))
+    return counts
+
+
 def cluster_facts(clusters: Iterable[str], kept: Sequence[str]) -> dict[str, dict[str, Any]]:
     """By near-dedup pass: clusters, rows in them, sizes (size -> clusters), and the largest ones with a member beside what stands for it.
 

@@ -34,6 +34,7 @@ class Facts:
     clusters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     concepts: Mapping[str, Any] = field(default_factory=dict)
     properties: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    lengths: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     origins: Sequence[Mapping[str, Any]] = ()
 
 
@@ -98,6 +99,8 @@ def _parts(facts: Facts, shown: int, characters: int) -> list[tuple[str, Html]]:
     if facts.properties:
         orders = {"difficulty": summary["config"].get("difficulties", ()), "category": summary["config"].get("categories", ())}
         about.append(sections.properties(facts.properties, orders))
+    if facts.lengths:
+        about.append(sections.lengths(facts.lengths))
     if facts.origins:
         about.append(sections.origins(facts.origins))
     verdicts = summary["verdicts"]

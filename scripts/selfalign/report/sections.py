@@ -220,6 +220,17 @@ def properties(found: Mapping[str, Mapping[str, Mapping[str, int]]], order: Mapp
     return join(cards)
 
 
+def lengths(found: Mapping[str, Mapping[int, int]]) -> Html:
+    """How long the seeds and the final rows' texts are."""
+    cards = []
+    for name, counts in found.items():
+        total = sum(counts.values())
+        lines = [(f"{low} to {2 * low - 1} words" if low > 1 else "1 word", number, share(number, total)) for low, number in counts.items()]
+        title = "Length of the seeds" if name == "seed" else f"Length of the final {name}s"
+        cards.append(tag("div", tag("h3", title), bars(lines, title), class_="card"))
+    return tag("div", *cards, class_="pair")
+
+
 def origins(found: Sequence[Mapping[str, Any]]) -> Html:
     """Where the seeds come from, and the final rows with them."""
     rows = [(entry["source"], entry["licence"], count(entry["seeds"]), count(entry["rows"])) for entry in found[:50]]
