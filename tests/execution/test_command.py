@@ -119,6 +119,22 @@ def test_an_output_that_cannot_be_written_is_known_before_the_work(tmp_path, cap
     assert main(["execute", str(tmp_path / "folder.jsonl"), "-o", str(tmp_path / "out.jsonl")]) == 1
 
 
+def test_the_input_is_not_replaced_by_its_verdicts(tmp_path, capsys):
+    path = write_lines(tmp_path / "rows.jsonl", [{"code": GOOD, "tests": "assert f(1) == 2"}])
+    before = Path(path).read_bytes()
+    assert main(["execute", path, "-o", str(tmp_path / "." / "rows.jsonl")]) == 1
+    assert "is the input" in capsys.readouterr().err
+    assert Path(path).read_bytes() == before
+
+
+def test_an_interpreter_that_is_none_is_not_called_a_matter_of_isolation(tmp_path, capsys):
+    path = write_lines(tmp_path / "rows.jsonl", [{"code": GOOD, "tests": "assert f(1) == 2"}])
+    for python in ("/no/such/python", "/bin/ls"):
+        assert main(["execute", path, "-o", str(tmp_path / "verdicts.jsonl"), "--python", python]) == 1
+        told = capsys.readouterr().err
+        assert f"{python} does not run" in told and "isolat" not in told and "import json" not in told
+
+
 def test_sandbox_check_says_what_is_used(capsys):
     assert main(["sandbox", "--check"]) == 0
     assert "works" in capsys.readouterr().out

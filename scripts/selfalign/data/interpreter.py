@@ -20,4 +20,6 @@ def ask_python(python: str, program: str) -> tuple[str, dict[str, Any]]:
         done = subprocess.run([executable, "-I", "-c", program], capture_output=True, text=True, timeout=120, check=True, cwd="/")
         return executable, json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        raise ConfigError(f"execution.python: {executable} does not run ({error}); name a working Python 3.11 or newer") from None
+        # The text of a failed command has the whole program in it.
+        reason = f"exit code {error.returncode}" if isinstance(error, subprocess.CalledProcessError) else error
+        raise ConfigError(f"execution.python: {executable} does not run ({reason}); name a working Python 3.11 or newer") from None

@@ -57,7 +57,7 @@ def run_execute(arguments: argparse.Namespace) -> int:
     given = {name: getattr(arguments, name) for name in ("sandbox", "workers", "python", "cpu_seconds", "wall_seconds", "memory_mb", "output_kb")}
     cfg |= {name: value for name, value in given.items() if value is not None}
     cfg["negative_control"] = not arguments.no_negative_control
-    check_output(arguments.output)
+    check_output(arguments.output, arguments.input)
     rows = Rows(arguments.input)
     rows.check()
     counts: Counter[str] = Counter()

@@ -219,6 +219,8 @@ def try_sandbox(kind: str, executable: str = "") -> str:
 @cache
 def choose_sandbox(wanted: str, executable: str = "") -> str:
     """The kind of sandbox to use for the config's `sandbox`; SandboxError where this machine cannot isolate in that way."""
+    python_for_programs(executable)
+    guard_library()  # what is wrong with these is no matter of isolation
     if wanted == "none":
         return wanted
     problems = {}

@@ -167,10 +167,12 @@ def _temporary(path: str) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}.tmp")
 
 
-def check_output(path: str) -> None:
-    """InputError if `path` cannot be written: to be known before the work, not after it."""
+def check_output(path: str, source: str) -> None:
+    """InputError if `path` cannot be written, or is the input `source`: to be known before the work, not after it."""
     if not path.endswith((".parquet", ".jsonl")):
         raise InputError(f"{path}: the name of the output must end in .parquet or .jsonl")
+    if os.path.exists(path) and os.path.exists(source) and os.path.samefile(path, source):
+        raise InputError(f"{path}: is the input, which the verdicts would replace; give another name with -o")
     with _writing(path):
         temporary = _temporary(path)
         temporary.touch()
