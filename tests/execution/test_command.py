@@ -28,15 +28,16 @@ def test_verdicts_in_order_with_ids_as_given(tmp_path, capsys):
     rows = [
         {"id": 7, "code": GOOD, "tests": "assert f(1) == 2"},
         {"id": 3, "response": RESPONSE.format(GOOD, "assert f(1) == 3")},
+        {"id": 4, "response": RESPONSE.format(GOOD, "assert f(1) == 2").replace("\n", "\r\n")},
         {"id": 7, "response": None},
         {"id": 9, "code": "", "tests": "assert 1"},
     ]
     output = tmp_path / "out" / "verdicts.parquet"
     assert main(["execute", write_lines(tmp_path / "in.jsonl", rows), "-o", str(output)]) == 0
     found = pq.read_table(output).to_pylist()
-    assert [(row["id"], row["verdict"]) for row in found] == [(7, "passed"), (3, "assertion_failed"), (7, "no_code"), (9, "no_code")]
+    assert [(row["id"], row["verdict"]) for row in found] == [(7, "passed"), (3, "assertion_failed"), (4, "passed"), (7, "no_code"), (9, "no_code")]
     printed = capsys.readouterr().out
-    assert "passed" in printed and "25.0%" in printed
+    assert "passed" in printed and "40.0%" in printed
 
 
 def test_parquet_in_jsonl_out_without_ids(tmp_path):

@@ -26,7 +26,7 @@ class Verdict:
 def program_of(row: str, response: str) -> Program | Verdict:
     """The program in a response: the code blocks of [Implementation] and of [Tests], each joined."""
     try:
-        sections = split_sections(response)
+        sections = split_sections(response.replace("\r\n", "\n"))
     except SectionError as error:
         return Verdict(row, "no_code", error.detail)
     code, tests = ("\n".join(code_blocks(section)) for section in (sections.implementation, sections.tests))
