@@ -144,6 +144,12 @@ def test_undefined_names_see_comprehensions_decorators_and_string_annotations():
     assert undefined_names(rows, "3.11") == {rows[0]["id"]: ["Thing", "cached", "z"]}
 
 
+def test_a_function_that_crashes_ruff_costs_no_other_one():
+    deep = [{"id": f"{number}", "content": f"def f(x):\n    return {'not ' * number}y"} for number in (3_000, 300_000)]
+    rows = [{"id": "a", "content": "def f(x):\n    return z"}, *deep, {"id": "b", "content": "def f(x):\n    return x"}]
+    assert undefined_names(rows, "3.11") == {"a": ["z"], "3000": ["y"], "b": []}
+
+
 def test_the_type_checker_judges_each_function_alone_and_names_the_line(tmp_path):
     good = 'def f(x: str) -> list[str]:\n    """Words."""\n    return re.findall("a", x)'
     wrong = "def g(x: int) -> int:\n    y = x\n    return y.upper()"

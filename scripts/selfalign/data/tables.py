@@ -207,7 +207,7 @@ REASONS: dict[str, dict[str, str]] = {
         "undefined_name": "uses a name that no import provides",
         "missing_import": "imports a module that the execution environment lacks",
         "type_error": "the type checker reports an error; detail has the first",
-        "type_check_failed": "the type checker crashed or timed out on this function alone",
+        "type_check_failed": "the type checker, or ruff before it, crashed or timed out on this function alone",
     },
     "judge_seeds": {"judged_no": "the model finds the docstring insufficient or wrong", "unparsable": "the judge gave neither yes nor no", **_ENGINE},
     "extract_concepts": {

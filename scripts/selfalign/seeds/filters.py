@@ -67,6 +67,8 @@ def filter_functions(
     reasons |= {row["id"]: ("contaminated", str(hit)) for row, hit in zip(left, renamed, strict=True) if hit is not None}
     left = [row for row in left if row["id"] not in reasons]
     undefined = undefined_names(left, environment.minor)
+    reasons |= {row["id"]: ("type_check_failed", "ruff crashed on it") for row in left if row["id"] not in undefined}
+    left = [row for row in left if row["id"] in undefined]
     programs = []
     for row in left:
         tree = trees[row["id"]]
@@ -163,19 +165,37 @@ def import_reason(
 
 
 def undefined_names(rows: Sequence[dict], version: str) -> dict[str, list[str]]:
-    """The names that each function (id, content) uses and nothing defines, sorted, as ruff's rule F821 finds them for Python `version` (3.11)."""
-    found: dict[str, set[str]] = defaultdict(set)
+    """The names that each function (id, content) uses and nothing defines, sorted, as ruff's rule F821 finds them for Python `version` (3.11).
+
+    A batch that crashes ruff (an expression nested thousands deep overflows a stack) is halved and tried again; a function that does so alone has
+    no entry. SelfalignError if ruff does not work at all.
+    """
+    found: dict[str, list[str]] = {}
     for start in range(0, len(rows), _RUFF_BATCH):
-        batch = rows[start : start + _RUFF_BATCH]
-        with tempfile.TemporaryDirectory(prefix="names-") as folder:
-            for row in batch:
-                (Path(folder) / f"f{row['id']}.py").write_text(row["content"] + "\n", encoding="utf-8")
-            options = ["--isolated", "--no-cache", "--no-respect-gitignore", "--ignore-noqa", "--exit-zero", "--output-format=json"]
-            command = [sys.executable, "-m", "ruff", "check", *options, "--select=F821", f"--target-version=py{version.replace('.', '')}", folder]
-            answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if answer.returncode:
+        found |= _names_of_batch(rows[start : start + _RUFF_BATCH], version)
+    return found
+
+
+def _names_of_batch(batch: Sequence[dict], version: str) -> dict[str, list[str]]:
+    answer = _run_ruff(batch, version)
+    if answer.returncode and len(batch) > 1:
+        middle = len(batch) // 2
+        return _names_of_batch(batch[:middle], version) | _names_of_batch(batch[middle:], version)
+    if answer.returncode:
+        if _run_ruff([], version).returncode:
             raise SelfalignError(f"ruff failed with exit code {answer.returncode}: {(answer.stderr.strip() or 'no message').splitlines()[0]}")
-        for item in json.loads(answer.stdout):
-            if item["code"] == "F821":
-                found[Path(item["filename"]).stem.removeprefix("f")].update(re.findall(r"^Undefined name `(.+?)`", item["message"]))
-    return {row["id"]: sorted(found[row["id"]]) for row in rows}
+        return {}
+    found: dict[str, set[str]] = defaultdict(set)
+    for item in json.loads(answer.stdout):
+        if item["code"] == "F821":
+            found[Path(item["filename"]).stem.removeprefix("f")].update(re.findall(r"^Undefined name `(.+?)`", item["message"]))
+    return {row["id"]: sorted(found[row["id"]]) for row in batch}
+
+
+def _run_ruff(batch: Sequence[dict], version: str) -> subprocess.CompletedProcess[str]:
+    with tempfile.TemporaryDirectory(prefix="names-") as folder:
+        for row in batch:
+            (Path(folder) / f"f{row['id']}.py").write_text(row["content"] + "\n", encoding="utf-8")
+        options = ["--isolated", "--no-cache", "--no-respect-gitignore", "--ignore-noqa", "--exit-zero", "--output-format=json"]
+        command = [sys.executable, "-m", "ruff", "check", *options, "--select=F821", f"--target-version=py{version.replace('.', '')}", folder]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
