@@ -44,6 +44,7 @@ def test_the_choice_depends_on_the_seed_and_not_on_the_order_or_the_neighbours(p
         (lambda text: text + "\n```python\nassert f(2)\n```", "test_blocks"),
         (lambda text: text.replace("assert f(1) == 2", "f(1)"), "tests_without_call"),
         (lambda text: text.replace("assert f(1) == 2", "def check():\n    assert f(1) == 2"), "tests_without_call"),
+        (lambda text: text.replace("return x + 1", f"return x{' + 1' * 9000}"), "tests_without_call"),
         (lambda text: text.replace("return x + 1", "return x + 1  # TODO"), "incomplete_code"),
     ],
 )

@@ -147,9 +147,13 @@ def _unsure(tree: ast.Module) -> set[ast.AST]:
     deciding = (ast.If, ast.While, ast.For, ast.AsyncFor, ast.Try, ast.TryStar, ast.With, ast.AsyncWith, ast.Match)
     found: set[ast.AST] = set()
     for node in ast.walk(tree):
-        if isinstance(node, deciding) and not (isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)):
+        if isinstance(node, deciding) and not (isinstance(node, ast.If) and _names_module(node.test)):
             found.update(ast.walk(node))
     return found
+
+
+def _names_module(test: ast.expr) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(test))
 
 
 def _source(tests: str, statement: ast.stmt) -> str:

@@ -78,6 +78,8 @@ def form_reason(response: str) -> tuple[str, str] | None:
             return "incomplete_code", why
     except SyntaxError as error:  # it ran, but in another Python, or with more than its blocks
         return "tests_without_call", f"does not parse: {error.msg}"
+    except (RecursionError, MemoryError):
+        return "tests_without_call", "does not parse: an expression is nested too deep"
     return None
 
 
