@@ -190,7 +190,7 @@ static PyObject *guard_value(PyObject *self, PyObject *args) {
 
 /* The assertion functions of unittest and other libraries, and what they are made of; see seal() in zygote.py.
  * genuine: list of (function, kind, uses of its first and of its second argument). sealed: list, as for unbroken(). */
-enum kind { PLAIN, RAISES, FAIL, EQUALITY };
+enum kind { PLAIN, RAISES, FAIL, EQUALITY, CALLED }; /* CALLED: of mocks, whose arguments are what the tests expect, ANY among it */
 static PyObject *genuine, *sealed, *managers; /* managers: list of the types of what RAISES functions return for a with statement */
 
 static int seal_unbroken(void) { return unbroken(sealed) && unbroken(tools); }
@@ -250,7 +250,7 @@ static PyObject *guard_call(PyObject *self, PyObject *args, PyObject *kwargs) {
         item = NULL;
     }
     int kind = item ? PyLong_AsLong(PyTuple_GetItem(item, 1)) : -1;
-    if (item) look_at_arguments(item, rest, line);
+    if (item && kind != CALLED) look_at_arguments(item, rest, line);
     /* assertRaises(error, function, ...) and its like call the function; without one they only wait for a with statement. */
     int calls = size >= 2 && (PyCallable_Check(PyTuple_GetItem(rest, 1)) || (size >= 3 && PyCallable_Check(PyTuple_GetItem(rest, 2))));
     PyObject *result = PyObject_Call(function, rest, kwargs);
@@ -259,7 +259,7 @@ static PyObject *guard_call(PyObject *self, PyObject *args, PyObject *kwargs) {
         if (kind == FAIL || PyErr_ExceptionMatches(PyExc_AssertionError)) failed_at(line);
     } else if (kind == RAISES && (how & 1)) {
         count(&RECORD.opened);
-    } else if (kind == PLAIN || kind == EQUALITY || (kind == RAISES && calls)) {
+    } else if (kind == PLAIN || kind == CALLED || kind == EQUALITY || (kind == RAISES && calls)) {
         count(&RECORD.checks);
         if (kind == EQUALITY && size >= 2 && !RECORD.vacuous_line && own_equality_lies(function, PyTuple_GetItem(rest, 0), PyTuple_GetItem(rest, 1)))
             RECORD.vacuous_line = line;

@@ -1,7 +1,7 @@
 """Compiles the test source so that each check in it reports to the guard, which programs cannot patch.
 
 The checks become calls of C objects that are constants of the code, not names: nothing that a program assigns changes them.
-What counts as a check: an assert (but not of a tuple, which is always true), an assertion function of unittest, pytest, numpy or pandas,
+What counts as a check: an assert (but not of a tuple, which is always true), an assertion of unittest, a mock, pytest, numpy or pandas,
 and an expected exception: assertRaises, pytest.raises, or a try whose body or else fails when no exception comes.
 """
 

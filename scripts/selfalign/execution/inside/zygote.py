@@ -28,7 +28,7 @@ import pytests  # noqa: E402
 
 del sys.path[0]
 
-PLAIN, RAISES, FAIL, EQUALITY = range(4)
+PLAIN, RAISES, FAIL, EQUALITY, CALLED = range(5)
 # What unittest's comparisons say of their first and second argument.
 ARGUMENTS = {
     "assertLess": (instrument.LESS, instrument.GREATER),
@@ -78,6 +78,10 @@ def assertion_functions():
     for name, value in vars(unittest.TestCase).items():
         if isinstance(value, types.FunctionType) and (name.startswith("assert") or name in ("fail", "_baseAssertEqual")):
             functions.append((value, RAISES if name in instrument.RAISES else {"fail": FAIL, "assertEqual": EQUALITY}.get(name, PLAIN)))
+    if mock := sys.modules.get("unittest.mock"):
+        methods = vars(mock.NonCallableMock) | vars(mock.AsyncMockMixin)
+        functions += [(value, CALLED) for name, value in methods.items() if name.startswith("assert_")]
+        modules.append(mock)
     if pytest := sys.modules.get("pytest"):
         functions += [(pytest.raises, RAISES), (pytest.warns, RAISES), (pytest.fail, FAIL)]
         modules += {sys.modules[function.__module__] for function in (pytest.raises, pytest.warns) if hasattr(function, "__code__")}
@@ -148,7 +152,7 @@ def seal(modules) -> list:
         scope = vars(module)
         sealed.append((scope, None, len(scope), 0))
         for name, value in list(scope.items()):
-            if name.startswith("__"):
+            if name.startswith("__") or value is None:  # None: to be filled in when it is first needed
                 continue
             sealed.append((scope, name, value, 0))
             if isinstance(value, types.FunctionType) and value.__module__ == module.__name__:
@@ -160,7 +164,7 @@ def seal(modules) -> list:
                     sealed.append((vars(value), key, member, 0))
                     if isinstance(member, types.FunctionType):
                         seal_function(member)
-    sealed += [(vars(builtins), name, vars(builtins)[name], 0) for name in sorted(used) if name in vars(builtins)]
+    sealed += [(vars(builtins), name, vars(builtins)[name], 0) for name in sorted(used - REPLACEABLE) if name in vars(builtins)]
     return sealed
 
 
