@@ -285,14 +285,17 @@ def judge(functions: str, count: int) -> None:
 
 
 def checked_as_published(programs: list, environment) -> set[str]:
-    """The programs without a type error, checked as the published code does: a file each, PUBLISHED_BATCH of a call, in the order of the rows."""
+    """The programs without a type error, checked as the published code does: a file each, PUBLISHED_BATCH of a call, in the order of the rows.
+
+    Node has its own defaults.
+    """
     from selfalign.seeds.checkers import CHECKERS
     from selfalign.seeds.typecheck import _run_checker
 
     right = set()
     for start in range(0, len(programs), PUBLISHED_BATCH):
         batch = programs[start : start + PUBLISHED_BATCH]
-        errors, failure = _run_checker(CHECKERS["basedpyright"], batch, 3600, environment)
+        errors, failure = _run_checker(CHECKERS["basedpyright"], batch, 3600, environment, node_options="")
         if errors is None:
             raise SystemExit(f"basedpyright failed: {failure}")
         right |= {program.id for program in batch} - errors.keys()

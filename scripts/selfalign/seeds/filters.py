@@ -16,7 +16,7 @@ import pyarrow as pa
 from selfalign.data.errors import SelfalignError
 from selfalign.data.files import to_dropped, to_table
 from selfalign.seeds.environment import Environment, environment_of
-from selfalign.seeds.imports import imported_modules, infer_imports
+from selfalign.seeds.imports import imported_modules, infer_imports, names_used_as_modules
 from selfalign.seeds.parse import FunctionNode, function_of
 from selfalign.seeds.typecheck import Program, type_check
 
@@ -152,10 +152,10 @@ def import_reason(
     """
     if module := _forbidden(modules, forbidden):
         return "forbidden_import", module
-    used_as_module = {node.value.id for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
-    if module := _forbidden([name for name in unknown if name in used_as_module], forbidden):
-        return "forbidden_import", module
     if unknown:
+        used_as_module = names_used_as_modules(tree)
+        if module := _forbidden([name for name in unknown if name in used_as_module], forbidden):
+            return "forbidden_import", module
         return "undefined_name", ", ".join(unknown)
     if relative := [module for module in modules if module.startswith(".")]:
         return "missing_import", relative[0]

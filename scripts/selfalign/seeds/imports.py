@@ -9,11 +9,12 @@ without error: table alone 241, the file's imports alone 255, both 261, with the
 """
 
 import ast
+import functools
 import re
 import sys
 import typing
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from selfalign.seeds.parse import parse_python
 
@@ -48,20 +49,21 @@ _NAME = re.compile(r"\b[^\W\d]\w*")
 _PUBLIC_STDLIB = frozenset(name for name in sys.stdlib_module_names if not name.startswith("_"))
 
 
-def _bound(statement: str) -> Iterator[tuple[str, int, str, str, str]]:
+@functools.lru_cache(maxsize=65_536)  # functions of one file are offered the same statements
+def _bound(statement: str) -> tuple[tuple[str, int, str, str, str], ...]:
     """(bound name, relative level, module, imported name or "", alias or "") of each part of an import statement; nothing if it does not parse."""
     try:
         tree = parse_python(statement)
     except SyntaxError:
-        return  # a broken file: what we cannot read offers nothing
+        return ()  # a broken file: what we cannot read offers nothing
+    parts = []
     for node in tree.body:
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.asname or alias.name.partition(".")[0], 0, alias.name, "", alias.asname or ""
+            parts += [(alias.asname or alias.name.partition(".")[0], 0, alias.name, "", alias.asname or "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                if alias.name != "*":
-                    yield alias.asname or alias.name, node.level, node.module or "", alias.name, alias.asname or ""
+            names = [alias for alias in node.names if alias.name != "*"]
+            parts += [(alias.asname or alias.name, node.level, node.module or "", alias.name, alias.asname or "") for alias in names]
+    return tuple(parts)
 
 
 def _absolute(level: int, module: str, package: str) -> str:
@@ -121,10 +123,11 @@ def infer_imports(tree: ast.AST, undefined: Iterable[str], offered: Iterable[str
     for statement in offered:
         for bound, *_ in _bound(statement):
             offers[bound].append(statement)
-    used_as_module = {node.value.id for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
+    missing = sorted(set(undefined))
+    used_as_module = names_used_as_modules(tree) if any(name not in offers for name in missing) else set()
     lines: set[str] = set()
     unknown = []
-    for name in sorted(set(undefined)):
+    for name in missing:
         if name in offers:
             lines.update(offers[name])
         elif name in COMMON_ALIASES and name in used_as_module:
@@ -138,6 +141,11 @@ def infer_imports(tree: ast.AST, undefined: Iterable[str], offered: Iterable[str
         else:
             unknown.append(name)
     return sorted(lines), unknown
+
+
+def names_used_as_modules(tree: ast.AST) -> set[str]:
+    """The names of which a function takes an attribute (`os` in `os.getcwd()`)."""
+    return {node.value.id for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
 
 
 def imported_modules(tree: ast.AST, imports: Iterable[str]) -> list[str]:

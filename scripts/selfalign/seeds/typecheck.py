@@ -28,6 +28,8 @@ PACKAGE_BATCH = 300
 FEW = 50
 # CPU time decides, so that a busy machine changes no verdict; the wall time, this many times as long, is for a checker that hangs.
 _PATIENCE = 20
+# For basedpyright, which runs in Node. A large young generation saves a tenth of its time.
+_NODE_OPTIONS = "--max-old-space-size=2048 --max-semi-space-size=64"  # MB
 # How a process ends that is over its CPU time, seen directly, through a shell, and through a Python that passes it on.
 _OVER_CPU = (-signal.SIGXCPU, 128 + signal.SIGXCPU, 256 - signal.SIGXCPU)
 # A file with an error in every batch: an answer without that error is no answer. The name cannot be that of a program, whose names begin with f.
@@ -121,7 +123,9 @@ def _check(checker: Checker, batch: Sequence[Program], seconds: int, environment
         yield from _check(checker, batch[middle:], seconds, environment)
 
 
-def _run_checker(checker: Checker, batch: Sequence[Program], seconds: int, environment: Environment) -> tuple[dict[str, str] | None, str]:
+def _run_checker(
+    checker: Checker, batch: Sequence[Program], seconds: int, environment: Environment, node_options: str = _NODE_OPTIONS
+) -> tuple[dict[str, str] | None, str]:
     """(first error of each program that has one, by id; "") or (None, why the checker gave no answer)."""
     with tempfile.TemporaryDirectory(prefix="typecheck-") as folder:
         (Path(folder) / checker.config[0]).write_text(checker.config_text(folder, environment), encoding="utf-8")
@@ -131,7 +135,7 @@ def _run_checker(checker: Checker, batch: Sequence[Program], seconds: int, envir
         limited = ["/bin/sh", "-c", f'ulimit -S -t {seconds}; exec "$@"', "sh", *checker.command(folder, environment)]
         # A process group of its own: a checker may start others, and one that hangs is ended with all of them.
         pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        with subprocess.Popen(limited, cwd=folder, env=_environment(folder), text=True, process_group=0, **pipes) as process:
+        with subprocess.Popen(limited, cwd=folder, env=_environment(folder, node_options), text=True, process_group=0, **pipes) as process:
             try:
                 output, complaints = process.communicate(timeout=seconds * _PATIENCE)
             except BaseException as error:
@@ -169,11 +173,10 @@ def _first_errors(findings: Iterable[Finding], batch: Sequence[Program]) -> dict
     return {identifier: message for identifier, (_, _, message) in errors.items()}
 
 
-def _environment(folder: str) -> dict[str, str]:
+def _environment(folder: str, node_options: str) -> dict[str, str]:
     """Of the job's environment only what it takes to start a program; a home that is empty, so that no settings get in."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
-    node = "--max-old-space-size=2048 --max-semi-space-size=64"  # MB
-    return {**kept, "HOME": folder, "LANG": "C.UTF-8", "NO_COLOR": "1", "NODE_OPTIONS": node, "TY_MAX_PARALLELISM": "1"}
+    return {**kept, "HOME": folder, "LANG": "C.UTF-8", "NO_COLOR": "1", "NODE_OPTIONS": node_options, "TY_MAX_PARALLELISM": "1"}
 
 
 def _key(checker: Checker, program: Program, environment: Environment) -> bytes:
