@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
-from scale_model import GPU_SECONDS, SEEDS, STAGES, Line, chart, measurements, plan, simulate, table  # beside this file
+from scale_model import GPU_SECONDS, PASSES, SEEDS, STAGES, Line, chart, measurements, plan, simulate, table  # beside this file
 from stub_model import function, serving
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -133,8 +133,11 @@ def main() -> None:
     lines = {}
     for rule, full in runs["full"].items():
         small = runs["small"][rule]
-        points = [(sizes[name][1] / found["jobs"], found) for name, found in (("small", small), ("full", full))]
+        points = [(sizes[name][1] * PASSES.get(rule, 1) / found["jobs"], found) for name, found in (("small", small), ("full", full))]
         lines[rule] = {key: Line.through(*[(rows, found[key]) for rows, found in points]) for key in ("seconds", "memory")}
+        if rule.startswith("link_"):
+            few, many = ((sizes[name][0], rows, found["seconds"]) for name, (rows, found) in zip(sizes, points, strict=True))
+            lines[rule]["seconds"] = Line.of_links(few, many, PUBLISHED_SHARDS)
     disk = {part: megabytes(folder / "full" / part) * SEEDS / arguments.rows / 1000 for part in ("results", "cache")}
     profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text())
     jobs = plan(lines, profile, PUBLISHED_SHARDS)

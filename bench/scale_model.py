@@ -12,16 +12,20 @@ GPU_SECONDS = 12 * 3600 * 4 / 37_000  # of all four model steps, for a seed: 12 
 SLURM_SECONDS, STEP_SECONDS = 45.0, 5.0
 # The one job with processes of its own: how many, and which share of its CPU time they do not take (measured: 0.8 of 4.6 s).
 PROCESSES = {"extract_functions": (8, 0.18)}
-# Slurm's jobs in the order of the data: name, its rules, one per how many shards (0: one for all of them).
+LINKS = 4  # jobs of a near-dedup pass that link (LINK_GROUPS in rules/common.smk from 49 shards on)
+PASSES = {"link_candidates": 3, "cluster_candidates": 3}  # near-dedup passes of a rule, each over all rows
+# Slurm's jobs in the order of the data: name, its rules, one per how many shards (0: one for all of them; EACH: one for each of the rules).
+EACH = "each"
 STAGES = (
     ("extract", ("extract_functions",), 0),
     ("sign", ("sign_functions", "band_functions"), "sign"),
-    ("cluster", ("link_functions", "cluster_functions"), 0),
+    ("link", ("link_functions",) * LINKS, EACH),
+    ("cluster", ("cluster_functions",), 0),
     ("filter", ("filter_functions",), "filter"),
     ("generate", ("judge_seeds", "extract_concepts", "write_instructions", "write_responses"), "generate"),
     ("execute", ("execute_responses",), "execute"),
     ("choose", ("choose_responses", "sign_candidates", "band_candidates"), "choose"),
-    ("select", ("match_candidates", *("link_candidates", "cluster_candidates") * 3, "select_dataset"), 0),
+    ("select", ("match_candidates", *(*("link_candidates",) * LINKS, "cluster_candidates") * PASSES["link_candidates"], "select_dataset"), 0),
 )
 
 
@@ -38,6 +42,16 @@ class Line:
         (x1, y1), (x2, y2) = sorted((first, second))
         slope = (y2 - y1) / (x2 - x1) if x2 > x1 else 0.0
         return cls(y1 - slope * x1, slope) if slope > 0 else cls(max(y1, y2), 0.0)
+
+    @classmethod
+    def of_links(cls, few: tuple[int, float, float], many: tuple[int, float, float], shards: int) -> "Line":
+        """Of a job that links, which opens the files of all shards and compares its share of their rows: of `few` and `many` shards what
+        was measured, (shards, seeds in its share, cost). What it takes to begin counts as work for seeds, so that the line is an upper bound.
+        """
+        (shards1, seeds1, cost1), (shards2, seeds2, cost2) = few, many
+        scale = seeds2 / seeds1
+        a_shard = max(0.0, (cost2 - scale * cost1) / (shards2 - scale * shards1))
+        return cls(a_shard * shards, (cost1 - a_shard * shards1) / seeds1 / LINKS)
 
     def at(self, rows: float) -> float:
         """The cost of a job with so many seeds."""
@@ -68,6 +82,11 @@ def plan(lines: dict[str, dict[str, Line]], profile: dict, shards: int) -> list[
     jobs: list[Job] = []
     before: list[list[int]] = [[] for _ in range(shards)]  # for each shard, the jobs that its next one waits for
     for stage, rules, per in STAGES:
+        if per == EACH:
+            waits, first = sorted({i for shard in before for i in shard}), len(jobs)
+            jobs += [Job(stage, SLURM_SECONDS + STEP_SECONDS + wall(lines, rule, SEEDS), 0, waits) for rule in rules]
+            before = [list(range(first, len(jobs)))] * shards
+            continue
         size = profile["group-components"][per] if per else shards
         following: list[list[int]] = [[] for _ in range(shards)]
         for first in range(0, shards, size):
@@ -119,7 +138,7 @@ def table(jobs: list[Job], lines: dict[str, dict[str, Line]], shards: int) -> st
     out = ["| stage | Slurm jobs | longest job | all jobs | peak memory | begins | ends |", "|---|---|---|---|---|---|---|"]
     for stage, rules, per in STAGES:
         mine = [job for job in jobs if job.stage == stage]
-        memory = f"{max(lines[rule]['memory'].at(SEEDS / shards) for rule in rules):,.0f} MB" if per else "-"
+        memory = f"{max(lines[rule]['memory'].at(SEEDS / shards) for rule in rules):,.0f} MB" if per not in (0, EACH) else "-"
         hours = sum(job.seconds for job in mine) / 3600
         unit = "GPU h" if mine[0].gpu else "core h"
         begins, ends = min(job.start for job in mine) / 3600, max(job.end for job in mine) / 3600
