@@ -35,6 +35,7 @@
 #include "abi.h"
 #include "record.h"
 #include "checks.h"
+#include "errors.h"
 #include "run.h"
 #include "server.h"
 #include "memory.h"
