@@ -222,6 +222,20 @@ def test_a_program_that_is_always_lost_is_killed_and_the_others_go_on(monkeypatc
     assert words(execute(programs, CFG)) == ["killed", "passed"]
 
 
+def test_a_sandbox_that_loses_every_program_is_no_verdict_on_any(monkeypatch):
+    send = dispatch_module.Worker.send
+
+    def lose(self, *job):
+        os.kill(self.pid, signal.SIGKILL)
+        self.process.wait()
+        send(self, *job)
+
+    monkeypatch.setattr(dispatch_module.Worker, "send", lose)
+    with pytest.raises(SandboxError, match="lost under a program that does nothing"):
+        execute([Program("a", GOOD, "assert f(1) == 2")] * 3, CFG)
+    assert children() == []
+
+
 def test_nothing_is_left_behind():
     before = (len(os.listdir("/proc/self/fd")), children())
     daemon = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(1000)\n    os._exit(0)\nos.wait()\n"

@@ -19,6 +19,8 @@ from selfalign.execution.worker import Lost, Worker
 WATCH_SECONDS = 0.05
 STARTS = 4  # attempts to start a sandbox, 1, 2 and 4 seconds apart
 CORE_SECONDS = 10.0  # longest wait for a free core before a program that was too slow on a busy machine runs again
+# Where a program seems to kill its sandbox: does this one too?
+HARMLESS = Program("", "def one():\n    return 1\n", "assert one() == 1\n")
 SLEEPERS = 8  # sandboxes beyond `workers`, for programs that sleep
 
 
@@ -192,10 +194,27 @@ class _Pool:
         """Run a program alone, after a fault that may be the machine's or a neighbour's; after two such runs believe it."""
         task.losses += task.alone
         if task.losses >= 2:
+            if verdict == "killed":
+                self._need_a_working_sandbox(task)
             self.settle(task, verdict, detail)
         else:
             task.alone = True
             self.alone.append(task)
+
+    def _need_a_working_sandbox(self, task: Task) -> None:
+        """SandboxError if a program that does nothing is killed as well, where `task` was: that is no verdict on the program."""
+        worker = self._new_worker(task.modules)
+        try:
+            worker.send(0, Task(0, HARMLESS, task.modules).job(), False, self.cfg)
+            while (answer := worker.receive()) is None:
+                pass
+            killed = "its process is killed" if answer.faulty or answer.killed_from_outside else ""
+        except Lost as lost:
+            killed = str(lost)
+        finally:
+            worker.close()
+        if killed:
+            raise SandboxError(f"the sandbox does not work: it is lost under a program that does nothing ({killed}); see selfalign sandbox --check")
 
     def _finish(self, task: Task, answer: Answer) -> None:
         if answer.faulty:
