@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -57,6 +58,7 @@ def run_execute(arguments: argparse.Namespace) -> int:
     given = {name: getattr(arguments, name) for name in ("sandbox", "workers", "python", "cpu_seconds", "wall_seconds", "memory_mb", "output_kb")}
     cfg |= {name: value for name, value in given.items() if value is not None}
     cfg["negative_control"] = not arguments.no_negative_control
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends as with Ctrl-C: nothing half-written stays
     check_output(arguments.output, arguments.input)
     rows = Rows(arguments.input)
     rows.check()
