@@ -20,7 +20,7 @@ class VerdictCache(RowCache):
 
     def __init__(self, folder: str | os.PathLike, cfg: dict[str, Any], python: Python):
         # The code that judges counts too: a verdict of an older one is not this one's.
-        judging = map(Path(__file__).with_name, ("record.py", "dispatch.py", "waiting.py", "sandbox.py", "seccomp.py"))
+        judging = map(Path(__file__).with_name, ("record.py", "dispatch.py", "waiting.py", "worker.py", "sandbox.py", "seccomp.py"))
         sources = [path.read_bytes() for path in sorted([*INSIDE.glob("*.[chp]*"), *judging])]
         parts = [python.fingerprint, json.dumps([cfg[name] for name in _LIMITS] + [cfg["sandbox"] == "none"])]
         fingerprint = hashlib.sha256(b"\0".join([*(part.encode() for part in parts), *sources])).hexdigest()
